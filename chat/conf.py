@@ -1,0 +1,67 @@
+"""Settings of chat."""
+
+from accounts.conf import AppSettings
+
+
+class ChatSettings(AppSettings):
+    """What chat can be told."""
+
+    CHAT_ENGINE: str = "auto"
+    """Alias in CHAT_ENGINES that answers; auto: openai when configured, else local when installed, else extractive; none: refuse."""
+
+    OPENAI_BASE_URL: str = ""
+    """Base address of an OpenAI-compatible endpoint, up to and with /v1."""
+
+    OPENAI_API_KEY: str = ""
+    """Key for the OpenAI-compatible endpoint."""
+
+    OPENAI_MODEL: str = ""
+    """Model asked of the OpenAI-compatible endpoint; empty: the first it lists."""
+
+    ENGINE_FIRST_BYTE_SECONDS: float = 60.0
+    """Longest wait for a provider's first byte, in seconds."""
+
+    ENGINE_IDLE_SECONDS: float = 60.0
+    """Longest silence of a provider in the middle of an answer, in seconds."""
+
+    CHAT_SYSTEM_PROMPT: str = "You are a helpful assistant. Answer briefly and truthfully."
+    """What an engine is told first, unless the application has its own prompt."""
+
+    CHAT_HISTORY_MESSAGES: int = 20
+    """How many earlier messages of the conversation an engine sees."""
+
+    CHAT_QUESTION_MAX_CHARS: int = 100_000
+    """Longest question accepted, in characters."""
+
+    CHAT_ANSWER_MAX_CHARS: int = 1_000_000
+    """Longest answer kept; a run that goes on is ended as failed, with its text."""
+
+    CHAT_BODY_MAX_BYTES: int = 1_048_576
+    """Largest request body accepted, in bytes."""
+
+    CHAT_RUNNING_PER_USER: int = 20
+    """Answers of one user that may be queued or running at once; 0: no limit."""
+
+    IDEMPOTENCY_HOURS: int = 24
+    """How long an Idempotency-Key is remembered, in hours."""
+
+    RUN_LEASE_SECONDS: float = 15.0
+    """A run whose worker has been silent for so long is ended, in seconds."""
+
+    RUN_DRAIN_GRACE_SECONDS: float = 60.0
+    """How much longer a dead worker's run waits for an unreachable broker before it is ended, in seconds."""
+
+    RUN_DELTA_FLUSH_MS: int = 25
+    """Longest time text waits before it is appended, in milliseconds; the first is appended at once."""
+
+    RUN_MAX_SECONDS: float = 1800.0
+    """Longest time one run may take, in seconds."""
+
+    RUN_CONCURRENCY: int = 320
+    """How many runs one worker process drives at once."""
+
+    GRACEFUL_SHUTDOWN_SECONDS: float = 20.0
+    """How long a stopping worker lets its runs finish, in seconds."""
+
+
+conf = ChatSettings()

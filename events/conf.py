@@ -1,0 +1,64 @@
+"""Settings of the engine."""
+
+from accounts.conf import AppSettings
+
+
+class EventsSettings(AppSettings):
+    """What the engine can be told."""
+
+    ENABLE_SSE_PUSH: bool = True
+    """False: the user feed says so and ends, and publishers do nothing."""
+
+    SSE_KEEPALIVE_SECONDS: float = 15.0
+    """Pause between keep-alive comments on an open stream, in seconds."""
+
+    EVENTS_STREAM_MAXLEN: int = 1000
+    """About how many events a backlog stream keeps in the broker."""
+
+    EVENTS_REPLAY_MAX_AGE_HOURS: int = 48
+    """How long a backlog stream that nobody writes to stays in the broker, in hours."""
+
+    EVENTS_REPLAY_MAX_PER_REQUEST: int = 200
+    """How many events of a backlog one user-feed request replays before it ends."""
+
+    SSE_MAX_CONCURRENT_PER_USER: int = 8
+    """Open user feeds per user; 0: no limit."""
+
+    EVENTS_REPLAY_BUDGET_REQUESTS_PER_WINDOW: int = 30
+    """Replays per user and window; refused requests do not count; 0: no limit."""
+
+    EVENTS_REPLAY_BUDGET_WINDOW_SECONDS: int = 60
+    """Length of the sliding window of the replay budget, in seconds."""
+
+    EVENT_MAX_BYTES: int = 65536
+    """Largest event accepted, in bytes of its JSON."""
+
+    EVENTS_KEY_PREFIX: str = "tl"
+    """What every key in the broker begins with."""
+
+    EVENTS_HOT_SECONDS: int = 3600
+    """How long an ended durable stream stays in the broker, in seconds."""
+
+    EVENTS_SWEEP_SECONDS: float = 3.0
+    """Pause between comparisons of every watched stream with the log, in seconds."""
+
+    EVENTS_RING_EVENTS: int = 256
+    """How many recent events of a watched stream a process keeps in memory."""
+
+    EVENTS_READ_BATCH: int = 512
+    """How many events one read takes from one stream."""
+
+    EVENTS_THREADS: int = 8
+    """Threads per process that may wait for the database."""
+
+    JOURNAL_FLUSH_MS: int = 250
+    """Longest time an event of a durable stream waits before it is journaled, in milliseconds."""
+
+    JOURNAL_FLUSH_EVENTS: int = 128
+    """How many waiting events of one stream are journaled at once, without waiting longer."""
+
+    MESSAGE_EVENTS_RETENTION_DAYS: int = 14
+    """How long the journal of an ended stream is kept, in days."""
+
+
+conf = EventsSettings()

@@ -1,0 +1,52 @@
+"""Settings of the project as a whole: addresses, stores, processes."""
+
+from accounts.conf import AppSettings
+
+
+class ProjectSettings(AppSettings):
+    """What the server can be told."""
+
+    HOST: str = "127.0.0.1"
+    """Address that `manage.py serve` listens on."""
+
+    PORT: int = 8000
+    """Port that `manage.py serve` listens on."""
+
+    WEB_PROCESSES: int = 1
+    """How many web processes `manage.py serve` starts."""
+
+    DATA_DIR: str = ".data"
+    """Where the embedded Postgres and Valkey, and generated secrets, live."""
+
+    DATABASE_URL: str = ""
+    """A Postgres to use; empty: the embedded one."""
+
+    REDIS_URL: str = ""
+    """A Redis 7 or Valkey to use; empty: the embedded one."""
+
+    DATABASE_POOL_SIZE: int = 10
+    """Most database connections of one process."""
+
+    SECRET_KEY: str = ""
+    """Django's signing key; `manage.py serve` makes one under DATA_DIR when it is empty."""
+
+    DEBUG: bool = False
+    """Django's debug pages; never on a public address."""
+
+    ALLOWED_HOSTS: list[str] = ["localhost", "127.0.0.1", "[::1]"]  # noqa: RUF012 - a declaration, never mutated
+    """Host names that requests may be for."""
+
+    CSRF_TRUSTED_ORIGINS: list[str] = []  # noqa: RUF012
+    """Origins, besides our own, from which pages may post with a session cookie."""
+
+    CORS_ALLOWED_ORIGINS: list[str] = []  # noqa: RUF012
+    """Origins whose pages may call the API."""
+
+    LOG_FORMAT: str = "text"
+    """text for people, json for machines."""
+
+    LOG_LEVEL: str = "INFO"
+    """Least severe level that is logged."""
+
+
+conf = ProjectSettings()

@@ -1,0 +1,130 @@
+"""Django settings, from the environment (and `.env`) with working defaults.
+
+The settings of each app are declared, with their defaults and meaning, in its `conf.py`;
+the loop at the end reads every one of them from the environment.
+"""
+
+import json
+from pathlib import Path
+from typing import Any, get_type_hints
+
+import environ
+
+from accounts.conf import AccountsSettings
+from chat.conf import ChatSettings
+from events.conf import EventsSettings
+from realtime_project.conf import ProjectSettings
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+env = environ.Env()
+env.read_env(BASE_DIR / ".env")
+
+APP_SETTINGS = (ProjectSettings, AccountsSettings, EventsSettings, ChatSettings)
+for _class in APP_SETTINGS:
+    for _name, _type in get_type_hints(_class).items():
+        globals()[_name] = env.get_value(_name, cast=_type, default=_class.__dict__[_name])
+
+DATA_DIR: str
+SECRET_KEY: str
+DEBUG: bool
+ALLOWED_HOSTS: list[str]
+CSRF_TRUSTED_ORIGINS: list[str]
+CORS_ALLOWED_ORIGINS: list[str]
+DATABASE_URL: str
+REDIS_URL: str
+DATABASE_POOL_SIZE: int
+OPENAI_BASE_URL: str
+OPENAI_API_KEY: str
+OPENAI_MODEL: str
+
+INSTALLED_APPS = [
+    "realtime_project",
+    "accounts",
+    "events",
+    "workspaces",
+    "chat",
+    "channels",
+    "rest_framework",
+    "corsheaders",
+    "procrastinate.contrib.django",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+]
+MIDDLEWARE = [
+    # First: a stream opens without the thread hops of the middleware below it.
+    "events.middleware.StreamMiddleware",
+    "corsheaders.middleware.CorsMiddleware",
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+ROOT_URLCONF = "realtime_project.urls"
+ASGI_APPLICATION = "realtime_project.asgi.application"
+AUTH_USER_MODEL = "accounts.User"
+LOGIN_URL = "/login"
+LOGIN_REDIRECT_URL = "/"
+LOGOUT_REDIRECT_URL = "/login"
+USE_TZ = True
+TIME_ZONE = "UTC"
+STATIC_URL = "/static/"
+STATIC_ROOT = BASE_DIR / "staticfiles"
+WHITENOISE_USE_FINDERS = True
+APPEND_SLASH = False
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+
+DATABASES: dict[str, dict[str, Any]] = {"default": env.db_url_config(DATABASE_URL)}
+DATABASES["default"].update(
+    CONN_HEALTH_CHECKS=True,
+    OPTIONS={"pool": {"min_size": 1, "max_size": DATABASE_POOL_SIZE, "timeout": 10}, "connect_timeout": 5},
+)
+CHANNEL_LAYERS = {
+    "default": {
+        "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
+        "CONFIG": {"hosts": [REDIS_URL]},
+    }
+}
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": ["accounts.authentication.CallerAuthentication"],
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "EXCEPTION_HANDLER": "events.exceptions.drf_exception_handler",
+    "UNAUTHENTICATED_USER": None,
+}
+CHAT_ENGINES: dict[str, dict[str, Any]] = json.loads(env.str("CHAT_ENGINES", "{}")) or {
+    "openai": {
+        "BACKEND": "chat.engines.openai.OpenAIEngine",
+        "OPTIONS": {"base_url": OPENAI_BASE_URL, "api_key": OPENAI_API_KEY, "model": OPENAI_MODEL},
+    },
+    "local": {"BACKEND": "chat.engines.local.LocalEngine", "OPTIONS": {}},
+    "extractive": {"BACKEND": "chat.engines.extractive.ExtractiveEngine", "OPTIONS": {}},
+    "scripted": {"BACKEND": "chat.engines.scripted.ScriptedEngine", "OPTIONS": {}},
+}
+CORS_ALLOW_HEADERS = ["authorization", "content-type", "last-event-id", "idempotency-key", "x-csrftoken"]
+CORS_EXPOSE_HEADERS = ["Retry-After", "Location", "x-workflow-run-id", "x-resumable-stream-id"]
+SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin"
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = "Lax"
