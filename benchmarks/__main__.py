@@ -1,0 +1,109 @@
+"""`python -m benchmarks [--quick] [--systems NAME,...] [scenario...]`: measures, prints the table, keeps it in the docs."""
+
+import argparse
+import datetime as dt
+import sys
+import time
+
+from benchmarks import machine, table
+from benchmarks.processes import ROOT, BenchmarkError
+from benchmarks.scenarios import SCENARIOS
+from benchmarks.scenarios.base import Scenario
+from benchmarks.stores import Stores
+from benchmarks.systems import EventStream, PlainAsgi, StockChannels, System
+
+PAGE = ROOT / "docs" / "reference" / "benchmarks.md"
+SYSTEMS: list[System] = [EventStream(), StockChannels(), PlainAsgi()]
+
+
+def chosen_systems(names: str, stores: Stores) -> list[System]:
+    """The systems asked for (all by default), made ready; one that cannot be measured is said so and left out."""
+    ready = []
+    for system in SYSTEMS:
+        if names and type(system).__name__ not in names.split(","):
+            continue
+        try:
+            system.prepare(stores)
+        except BenchmarkError as error:
+            print(f"{system.title} is left out: {error}", file=sys.stderr)
+            continue
+        ready.append(system)
+    return ready
+
+
+def measure(scenarios: list[Scenario], systems: list[System], stores: Stores, *, quick: bool) -> table.Runs:
+    """All runs: the systems take turns, so that a slow minute of the machine hits them all."""
+    runs: table.Runs = {}
+    for scenario in scenarios:
+        for repetition in range(1 if quick else scenario.repetitions):
+            for system in systems:
+                if not scenario.fits(system):
+                    continue
+                begun = time.monotonic()
+                try:
+                    figures = scenario.measure(system, stores, quick=quick)
+                except BenchmarkError as error:
+                    print(f"{scenario.name}, {system.title}: {error}", file=sys.stderr)
+                    continue
+                runs.setdefault((scenario.name, system.title), []).append(figures)
+                took = time.monotonic() - begun
+                shown = ", ".join(f"{row.title} {figures.get(row.key, 0):,.{row.digits}f}" for row in scenario.rows[:4])
+                print(f"{scenario.name} {repetition + 1}, {system.title} ({took:.0f} s): {shown}", file=sys.stderr)
+    return runs
+
+
+def page(text: str, stores: Stores, *, quick: bool, minutes: float) -> str:
+    """The page of the docs: the table, and what it was measured on."""
+    about = [
+        "# Benchmarks",
+        "",
+        "Written by `make bench` (`python -m benchmarks`); what is measured, and how, is said in `benchmarks/README.md`.",
+        "",
+        text,
+        "",
+        f"Measured {dt.datetime.now(tz=dt.UTC):%Y-%m-%d %H:%M} UTC in {minutes:.0f} minutes"
+        + (
+            ", one short run each (`--quick`)."
+            if quick
+            else "; the median of the runs, and the worst for what is missing or doubled."
+        ),
+        "",
+        *(f"- {line}" for line in [*machine.description(), stores.description()]),
+    ]
+    return "\n".join(about) + "\n"
+
+
+def main() -> int:
+    """Runs what was asked for; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="one short run each; for trying things out, not for quoting")
+    parser.add_argument("--systems", default="", help=f"of {', '.join(type(s).__name__ for s in SYSTEMS)}; all by default")
+    parser.add_argument("scenarios", nargs="*", help=f"of {', '.join(s.name for s in SCENARIOS)}; all by default")
+    options = parser.parse_args()
+    unknown = set(options.scenarios) - {scenario.name for scenario in SCENARIOS}
+    if unknown:
+        parser.error(f"no such scenario: {', '.join(sorted(unknown))}")
+    scenarios = [scenario for scenario in SCENARIOS if not options.scenarios or scenario.name in options.scenarios]
+    if len(machine.ALL_CORES) < 2:
+        print("Two cores are needed: one for the server, one for the load.", file=sys.stderr)
+        return 1
+    machine.claim()
+    begun = time.monotonic()
+    try:
+        with Stores() as stores:
+            systems = chosen_systems(options.systems, stores)
+            runs = measure(scenarios, systems, stores, quick=options.quick)
+            text = table.render(scenarios, systems, runs)
+            whole = page(text, stores, quick=options.quick, minutes=(time.monotonic() - begun) / 60)
+    except BenchmarkError as error:
+        print(error, file=sys.stderr)
+        return 1
+    print(text)
+    if not options.scenarios and not options.systems:
+        PAGE.parent.mkdir(parents=True, exist_ok=True)
+        PAGE.write_text(whole)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

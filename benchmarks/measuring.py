@@ -1,0 +1,65 @@
+"""What measurements share: a publisher in a process of its own, and readers that follow while it publishes."""
+
+import json
+import os
+import subprocess
+import time
+from typing import Any
+
+from benchmarks.processes import ROOT, BenchmarkError, python
+from benchmarks.readers import Readers
+from benchmarks.stores import Stores
+from benchmarks.systems import System
+
+Figures = dict[str, float]
+"""What one measurement found, by name."""
+
+
+def publish(system: System, stores: Stores, *words: str, acks: int = -1, replay: bool = False) -> dict[str, Any]:
+    """Runs the publisher to its end; returns what it says: see benchmarks/publisher.py."""
+    command = python("-m", "benchmarks.publisher", system.publisher, *words)
+    if acks >= 0:
+        command += ["--acks", str(acks)]
+    environment = {**os.environ, **system.environment(stores, replay=replay)}
+    done = subprocess.run(
+        command, cwd=ROOT, env=environment, pass_fds=[acks] if acks >= 0 else [], capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise BenchmarkError(f"The publisher of {system.title} failed:\n{done.stderr[-2000:]}")
+    report: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return report
+
+
+def live(system: System, stores: Stores, *, readers: int, words: list[str], windowed: bool = False) -> Figures:
+    """Readers follow live while the publisher runs; the figures of both sides."""
+    with (
+        system.serve(stores) as server,
+        Readers(server.port, readers, path=system.path, headers=system.headers(), websocket=system.websocket) as crowd,
+    ):
+        opened = crowd.opened
+        settle()
+        before = server.process.cpu_seconds()
+        report = publish(system, stores, *words, acks=crowd.acks if windowed else -1)
+        crowd.last(report["sent"])
+        result = crowd.result()
+        server_cpu = server.process.cpu_seconds() - before
+    wall = report["wall_s"]
+    return {
+        "server_share": 100 * server_cpu / wall,
+        "foreign_share": 100 * max(0.0, report["server_core_s"] - server_cpu) / wall,
+        "generator_share": 100 * result["cpu_s"] / wall,
+        "load_core_share": 100 * report["load_core_s"] / wall,
+        **{name: result[name] for name in ("deliveries", "missing", "doubled", "reversed", "dropped", "wall_s")},
+        "per_second": result["deliveries"] / max(result["wall_s"], 1e-9),
+        "cpu_per_million": server_cpu / max(result["deliveries"], 1) * 1e6,
+        "p50_ms": result["p50_us"] / 1000,
+        "p99_ms": result["p99_us"] / 1000,
+        "max_ms": result["max_us"] / 1000,
+        "opened_per_second": opened["opened"] / max(opened["open_s"], 1e-9),
+        "stalled": report["stalled"],
+    }
+
+
+def settle() -> None:
+    """Gives servers that subscribe after they have answered the time to do so."""
+    time.sleep(0.5)

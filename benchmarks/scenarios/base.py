@@ -1,0 +1,37 @@
+"""What a scenario is."""
+
+import statistics
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar
+
+from benchmarks.measuring import Figures
+from benchmarks.stores import Stores
+from benchmarks.systems import System
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table: which figure, what it is called, how many digits, and what stands for several runs."""
+
+    key: str
+    title: str
+    digits: int = 0
+    pick: Callable[[list[float]], float] = statistics.median
+
+
+class Scenario:
+    """One thing that is measured for every system that can do it."""
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    rows: ClassVar[list[Row]]
+    repetitions: ClassVar[int] = 3
+
+    def fits(self, system: System) -> bool:  # noqa: ARG002 - for subclasses
+        """Whether this system can do it at all."""
+        return True
+
+    def measure(self, system: System, stores: Stores, *, quick: bool) -> Figures:
+        """One run."""
+        raise NotImplementedError

@@ -1,0 +1,121 @@
+"""The systems that are measured: how each is started, read and published to."""
+
+import contextlib
+import os
+import subprocess
+from collections.abc import Iterator
+from typing import ClassVar
+
+import psycopg
+
+from benchmarks.machine import SERVER_CORE
+from benchmarks.processes import DATA, ROOT, BenchmarkError, Process, free_port, python
+from benchmarks.stores import Stores
+
+
+class Server:
+    """A running server: its process, its port."""
+
+    def __init__(self, process: Process, port: int) -> None:
+        self.process = process
+        self.port = port
+
+
+class System:
+    """One thing that can be measured. A new one is a subclass that fills in the names below."""
+
+    title: ClassVar[str]
+    application: ClassVar[str]
+    """What uvicorn serves."""
+    publisher: ClassVar[str]
+    """Module with `publish(events)`."""
+    path: ClassVar[str]
+    """What a reader asks for."""
+    websocket: ClassVar[bool] = False
+    idle_readers: ClassVar[int] = 1000
+    """How many idle readers it is given; some keep a thread for each."""
+    catch_up_header: ClassVar[str | None] = None
+    """Header of a reader that wants everything from the beginning; None: there is no replay."""
+
+    def prepare(self, stores: Stores) -> None:
+        """Once per run of the benchmarks: installs, migrates, makes credentials. Raises BenchmarkError when it cannot."""
+
+    def environment(self, stores: Stores, *, replay: bool = False) -> dict[str, str]:  # noqa: ARG002 - for subclasses
+        """Environment of the server and of the publisher; `replay`: events must be kept."""
+        return {"REDIS_URL": stores.redis_url, "DATABASE_URL": stores.database_url}
+
+    def headers(self) -> list[str]:
+        """Headers of every reader."""
+        return []
+
+    def forget(self, stores: Stores) -> None:
+        """Removes the events it keeps elsewhere than in Valkey."""
+
+    @contextlib.contextmanager
+    def serve(self, stores: Stores, *, cores: tuple[int, ...] = (SERVER_CORE,), replay: bool = False) -> Iterator[Server]:
+        """A fresh server on empty stores."""
+        stores.forget()
+        port = free_port()
+        command = python("-m", "uvicorn", self.application, "--host", "127.0.0.1", "--port", str(port))
+        command += ["--log-level", "warning", "--no-access-log", "--timeout-graceful-shutdown", "1"]
+        name = f"server-{type(self).__name__.lower()}"
+        with Process(name, command, environment=self.environment(stores, replay=replay), cores=cores) as process:
+            process.wait_for_port(port)
+            yield Server(process, port)
+
+
+class PlainAsgi(System):
+    """The reference line."""
+
+    title = "plain ASGI (reference)"
+    application = "benchmarks.peers.plain_asgi.app:application"
+    publisher = "benchmarks.peers.plain_asgi.publish"
+    path = "/"
+    idle_readers = 5000
+
+
+class StockChannels(System):
+    """Channels and channels-redis as their tutorial has them."""
+
+    title = "stock Channels (WebSocket)"
+    application = "benchmarks.peers.channels_stock.asgi:application"
+    publisher = "benchmarks.peers.channels_stock.publish"
+    path = "/ws/feed"
+    websocket = True
+
+
+class EventStream(System):
+    """django-eventstream with Redis, from packages beside the project's own."""
+
+    title = "django-eventstream"
+    application = "benchmarks.peers.eventstream.asgi:application"
+    publisher = "benchmarks.peers.eventstream.publish"
+    path = "/events/"
+    catch_up_header = "Last-Event-ID: bench:0"
+    packages = DATA / "eventstream"
+
+    def prepare(self, stores: Stores) -> None:
+        if not (self.packages / "django_eventstream").exists():
+            lock = ROOT / "requirements" / "bench.lock"
+            command = python("-m", "pip", "install", "--quiet", "--no-deps", "--target", str(self.packages), "-r", str(lock))
+            run(command, "django-eventstream cannot be installed")
+        migrate = python("-m", "django", "migrate", "--verbosity", "0", "--settings", "benchmarks.peers.eventstream.settings")
+        run(migrate, "django-eventstream's tables cannot be made", self.environment(stores))
+
+    def environment(self, stores: Stores, *, replay: bool = False) -> dict[str, str]:
+        environment = super().environment(stores) | {"PYTHONPATH": f"{ROOT}:{self.packages}"}
+        return environment | ({"EVENTSTREAM_STORAGE": "1"} if replay else {})
+
+    def forget(self, stores: Stores) -> None:
+        with psycopg.connect(stores.database_url) as database:
+            database.execute("TRUNCATE django_eventstream_event, django_eventstream_eventcounter")
+
+
+def run(command: list[str], failure: str, environment: dict[str, str] | None = None) -> str:
+    """Runs a command to its end and returns what it printed; raises BenchmarkError with `failure` and its last words."""
+    done = subprocess.run(
+        command, cwd=ROOT, env={**os.environ, **(environment or {})}, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise BenchmarkError(f"{failure}:\n{(done.stdout + done.stderr)[-2000:]}")
+    return done.stdout
