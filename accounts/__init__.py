@@ -1,0 +1,1 @@
+"""Who is asking: users, organisations, and the credentials that let them in."""

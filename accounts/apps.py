@@ -1,6 +1,9 @@
 """The app's registration with Django."""
 
 from django.apps import AppConfig
+from django.core.checks import register
+
+from accounts.checks import check_settings
 
 
 class AccountsConfig(AppConfig):
@@ -8,3 +11,7 @@ class AccountsConfig(AppConfig):
 
     name = "accounts"
     default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        """Have the settings checked with everything else."""
+        register(check_settings, "accounts")

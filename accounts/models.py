@@ -77,6 +77,19 @@ class Ticket(models.Model):
     digest = models.CharField(max_length=64, unique=True)
     path = models.CharField(max_length=2000)
     expires_at = models.DateTimeField(db_index=True)
+    caller_expires_at = models.DateTimeField(null=True)
+    """End of the credential that asked for the ticket: a stream opened with it must not outlive that."""
 
     def __str__(self) -> str:
         return f"ticket for {self.path}"
+
+
+class LoginWindow(models.Model):
+    """How many passwords were tried for one user name from one address, in the minute since `started_at`."""
+
+    digest = models.CharField(max_length=64, primary_key=True)
+    started_at = models.DateTimeField(db_index=True)
+    attempts = models.PositiveIntegerField()
+
+    def __str__(self) -> str:
+        return f"{self.attempts} attempts since {self.started_at}"

@@ -1,0 +1,1 @@
+"""Where users of one organisation work together."""

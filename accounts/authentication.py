@@ -1,0 +1,72 @@
+"""Who is asking: `authenticate` for async code, `CallerAuthentication` for DRF views, by the same rules."""
+
+from django.http import HttpRequest
+from rest_framework.authentication import BaseAuthentication
+from rest_framework.exceptions import NotAuthenticated
+from rest_framework.request import Request
+
+from accounts.caller import Caller
+from accounts.credentials import Credentials, Scope
+from accounts.forgery import refuse_forged
+from accounts.recent import afind_caller, find_caller
+
+HOW_TO = "Authentication required. Send `Authorization: Bearer <token or API key>`, or log in."
+
+
+async def authenticate(scope: Scope) -> Caller:
+    """The verified caller of an ASGI HTTP or WebSocket scope.
+
+    Raises, all of Django REST framework: NotAuthenticated when nothing is presented,
+    AuthenticationFailed when what is presented is bad, PermissionDenied when a session's
+    request may be forged (see `accounts.forgery`); and IdentityUnavailable (503).
+    """
+    path = scope.get("path", "")
+    for credential in Credentials.from_scope(scope):
+        caller = await afind_caller(credential, path=path)
+        if caller is not None:
+            if credential.kind == "session":
+                refuse_forged(scope)
+            return caller
+    raise NotAuthenticated(HOW_TO)
+
+
+class CallerAuthentication(BaseAuthentication):
+    """DRF authentication: `request.user` and `request.auth` are the `Caller`."""
+
+    def authenticate(self, request: Request) -> tuple[Caller, Caller] | None:
+        """The caller twice, or None when nothing is presented; raises as `accounts.authentication.authenticate`."""
+        scope = scope_of(request._request)
+        # Django's test client asks for this; nothing outside a test sets it.
+        skip_csrf = getattr(request._request, "_dont_enforce_csrf_checks", False)
+        for credential in Credentials.from_scope(scope):
+            caller = find_caller(credential, path=scope["path"])
+            if caller is not None:
+                if credential.kind == "session" and not skip_csrf:
+                    refuse_forged(scope)
+                return caller, caller
+        return None
+
+    def authenticate_header(self, request: Request) -> str:  # noqa: ARG002 - DRF's signature
+        """For `WWW-Authenticate`; having one makes DRF answer 401 and not 403."""
+        return "Bearer"
+
+
+def scope_of(request: HttpRequest) -> Scope:
+    """The ASGI scope of a Django request; made from META where the request has none (WSGI, Django's test client)."""
+    scope: Scope | None = getattr(request, "scope", None)
+    if scope is not None:
+        return scope
+    headers = [
+        (name.removeprefix("HTTP_").replace("_", "-").lower().encode("latin-1"), value.encode("latin-1", "replace"))
+        for name, value in request.META.items()
+        if name.startswith("HTTP_") and isinstance(value, str)
+    ]
+    return {
+        "type": "http",
+        "method": request.method or "GET",
+        "scheme": request.scheme or "http",
+        "path": request.path,
+        "query_string": request.META.get("QUERY_STRING", "").encode("latin-1", "replace"),
+        "headers": headers,
+        "server": (request.META.get("SERVER_NAME", "unknown"), request.META.get("SERVER_PORT", "0")),
+    }
