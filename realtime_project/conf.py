@@ -42,6 +42,9 @@ class ProjectSettings(AppSettings):
     CORS_ALLOWED_ORIGINS: list[str] = []  # noqa: RUF012
     """Origins whose pages may call the API."""
 
+    DEMO_DATA: bool = True
+    """Whether `manage.py serve` makes the demo organisation and users in a database without users."""
+
     LOG_FORMAT: str = "text"
     """text for people, json for machines."""
 

@@ -1,0 +1,50 @@
+"""Something to look at on the first start: an organisation, a workspace, an application, three users."""
+
+from django.db import transaction
+
+from accounts.models import Membership, Organization, User
+from chat.models import Application
+from workspaces.models import Workspace, WorkspaceMember
+
+ORGANIZATION = "org_demo"
+WORKSPACE = "ws_demo"
+APPLICATION = "app_demo"
+STAFF = "demo"
+USERS = (STAFF, "alice", "bob")
+
+
+def ensure_demo() -> str:
+    """Makes the demo data in a database without users, and says in a line who can log in.
+
+    Where there are users, nothing is made: whoever deleted the demo users does not want them back. Empty
+    when there is no user `demo`.
+    """
+    if not User.objects.exists():
+        create_demo()
+        made = f"Made {ORGANIZATION}, {WORKSPACE} and {APPLICATION}. "
+    elif User.objects.filter(username=STAFF).exists():
+        made = ""
+    else:
+        return ""
+    others = " and ".join(name for name in USERS if name != STAFF)
+    return f"{made}Users {STAFF} (staff), {others}; each password is the name."
+
+
+@transaction.atomic
+def create_demo() -> None:
+    """Makes whatever of the demo data is missing, and leaves the rest as it is."""
+    organization, _ = Organization.objects.get_or_create(public_id=ORGANIZATION, defaults={"name": "Demo organisation"})
+    workspace, _ = Workspace.objects.get_or_create(
+        public_id=WORKSPACE, defaults={"name": "Demo workspace", "organization": organization}
+    )
+    Application.objects.get_or_create(public_id=APPLICATION, defaults={"name": "Demo application", "organization": organization})
+    for name in USERS:
+        user = User.objects.filter(username=name).first() or _create_user(name)
+        role = Membership.Role.ADMIN if name == STAFF else Membership.Role.MEMBER
+        Membership.objects.get_or_create(organization=organization, user=user, defaults={"role": role})
+        WorkspaceMember.objects.get_or_create(workspace=workspace, user=user)
+
+
+def _create_user(name: str) -> User:
+    staff = name == STAFF
+    return User.objects.create_user(name, password=name, public_id=f"user_{name}", is_staff=staff, is_superuser=staff)

