@@ -40,6 +40,7 @@ class RedactionFilter(logging.Filter):
             record.exc_text = logging.Formatter().formatException(record.exc_info)
         if record.exc_text:
             record.exc_text = redacted(record.exc_text)
+            record.exc_info = None  # a formatter that has it would print the exception anew
         if record.stack_info:
             record.stack_info = redacted(record.stack_info)
         for name, value in record.__dict__.items():
