@@ -11,9 +11,10 @@ from benchmarks.scenarios import SCENARIOS
 from benchmarks.scenarios.base import Scenario
 from benchmarks.stores import Stores
 from benchmarks.systems import EventStream, PlainAsgi, StockChannels, System
+from benchmarks.throughline import Throughline
 
 PAGE = ROOT / "docs" / "reference" / "benchmarks.md"
-SYSTEMS: list[System] = [EventStream(), StockChannels(), PlainAsgi()]
+SYSTEMS: list[System] = [Throughline(), EventStream(), StockChannels(), PlainAsgi()]
 
 
 def chosen_systems(names: str, stores: Stores) -> list[System]:

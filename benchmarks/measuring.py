@@ -43,12 +43,13 @@ def live(system: System, stores: Stores, *, readers: int, words: list[str], wind
         crowd.last(report["sent"])
         result = crowd.result()
         server_cpu = server.process.cpu_seconds() - before
-    wall = report["wall_s"]
+    # A server that cannot keep up is still sending when the publisher is done.
+    wall = max(report["wall_s"], (result["last_ns"] - report["began_ns"]) / 1e9)
     return {
         "server_share": 100 * server_cpu / wall,
-        "foreign_share": 100 * max(0.0, report["server_core_s"] - server_cpu) / wall,
+        "foreign_share": 100 * max(0.0, report["server_core_s"] - server_cpu * report["wall_s"] / wall) / report["wall_s"],
         "generator_share": 100 * result["cpu_s"] / wall,
-        "load_core_share": 100 * report["load_core_s"] / wall,
+        "load_core_share": 100 * report["load_core_s"] / report["wall_s"],
         **{name: result[name] for name in ("deliveries", "missing", "doubled", "reversed", "dropped", "wall_s")},
         "per_second": result["deliveries"] / max(result["wall_s"], 1e-9),
         "cpu_per_million": server_cpu / max(result["deliveries"], 1) * 1e6,

@@ -100,8 +100,20 @@ class Process:
         """Threads of the program and its children."""
         return sum(process.num_threads() for process in self._family())
 
+    def move(self, cores: Sequence[int]) -> None:
+        """Lets the program and its children run on these cores."""
+        move(self.process, cores)
+
     def _family(self) -> list[psutil.Process]:
         return [self.process, *self.process.children(recursive=True)]
+
+
+def move(process: psutil.Process, cores: Sequence[int]) -> None:
+    """Lets a process, its threads and its children run on these cores."""
+    for each in [process, *process.children(recursive=True)]:
+        for thread in each.threads():
+            with contextlib.suppress(ProcessLookupError):
+                os.sched_setaffinity(thread.id, set(cores))
 
 
 def _status(pid: int, key: str) -> int:

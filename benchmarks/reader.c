@@ -6,11 +6,14 @@
  * and notes how old each event was when it came out of the socket.
  *
  *   reader --port P --readers N [--path PATH] [--paths FILE] [--header "K: V"]... [--body TEXT]
- *          [--websocket] [--tokens PER_SECOND] [--until N] [--opening N] [--seconds S] [--acks FD]
+ *          [--websocket] [--tokens PER_SECOND] [--until N] [--opening N] [--seconds S] [--acks FD] [--ids FILE]
  *
  * It prints a line of JSON when all readers are open, and one at the end. On standard input
  * it takes "last N" (no event after N will come) and ends at the end of its input.
- * With --acks it writes, as a 32-bit number, the last event that ALL readers have passed.
+ * With --acks it writes, as a 32-bit number, the last event that ALL readers have passed, and
+ * 0xffffffff when nobody has received anything for 300 ms: what is under way is taken as lost.
+ * With --ids it writes the message id that each answer names, a line each; with --paths,
+ * reader i asks for line i of that file.
  * With --tokens an event is one word "wK" or "wK@SENT" of an answer, however many a frame
  * holds; without SENT a word's age is its lateness against the even schedule.
  */
@@ -41,7 +44,7 @@ struct reader {
     enum framing framing;
     enum chunk chunk;
     uint64_t chunk_left;
-    bool opened, frame_has_data;
+    bool opened, frame_has_data, identified;
     uint32_t last;   /* highest number seen */
     uint64_t window; /* bit i: number last - i was seen */
     char *carry;     /* an unfinished head, line or WebSocket frame */
@@ -61,6 +64,7 @@ static struct options {
 } options = {.opening = 64, .acks = -1, .path = "/", .headers = "", .seconds = 600};
 
 #define READ_ROOM (512 * 1024)
+#define QUIET_NS 300000000LL
 #define FINE 64 /* steps per doubling of the latency histogram: 1.6 % */
 static struct totals {
     uint64_t deliveries, frames, bytes, missing, doubled, reversed, refused, dropped, stamped;
@@ -75,6 +79,7 @@ static int poller, next_to_open, opening, open_count;
 static int living; /* readers that are not closed, those yet to be opened included */
 static uint32_t *reached, reached_room, passed_by_all, final_number;
 static bool final_known;
+static FILE *ids;
 static char input[READ_ROOM];
 
 static void fail(const char *what) {
@@ -157,10 +162,21 @@ static void deliver(struct reader *r, uint32_t n, int64_t sent, int64_t now) {
     }
 }
 
+static void tell(uint32_t number) {
+    if (options.acks >= 0 && write(options.acks, &number, sizeof number) < 0) options.acks = -1;
+}
+
 static void acknowledge(void) {
+    static int64_t told;
+    int64_t now = now_ns();
     uint32_t before = passed_by_all;
     while (living && passed_by_all + 1 < reached_room && reached[passed_by_all + 1] >= (uint32_t)living) passed_by_all++;
-    if (options.acks >= 0 && passed_by_all != before && write(options.acks, &passed_by_all, sizeof passed_by_all) < 0) options.acks = -1;
+    if (passed_by_all != before) {
+        tell(passed_by_all);
+    } else if (now - totals.last > QUIET_NS && now - told > QUIET_NS) {
+        tell(UINT32_MAX);
+        told = now;
+    }
 }
 
 /* ---- what travels in a frame ---------------------------------------------------------- */
@@ -170,6 +186,11 @@ static const char *after_key(const char *text, size_t length, const char *key) {
     if (!at) return NULL;
     at += strlen(key);
     return *at == ' ' ? at + 1 : at;
+}
+
+static void note_id(const char *text, size_t length) {
+    const char *id = after_key(text, length, "\"message_id\":");
+    if (id) fprintf(ids, "%.36s\n", id + 1);
 }
 
 static void take_words(struct reader *r, const char *text, size_t length, int64_t now) {
@@ -189,6 +210,10 @@ static void take_words(struct reader *r, const char *text, size_t length, int64_
 /* `text` is followed by a readable byte that is no digit (a line's or a frame's end). */
 static void take_data(struct reader *r, const char *text, size_t length) {
     int64_t now = now_ns();
+    if (ids && !r->identified) {
+        r->identified = true;
+        note_id(text, length);
+    }
     if (options.tokens_per_second > 0) {
         take_words(r, text, length, now);
         return;
@@ -443,7 +468,7 @@ static void run(void) {
     totals.started = now_ns();
     for (;;) {
         while (next_to_open < options.readers && opening < options.opening) open_reader(&readers[next_to_open], next_to_open), next_to_open++;
-        int ready = epoll_wait(poller, events, 1024, 100);
+        int ready = epoll_wait(poller, events, 1024, 20);
         for (int i = 0; i < ready; i++) {
             if (events[i].data.u32 != UINT32_MAX) take_input(&readers[events[i].data.u32], events[i].data.u32);
             else if (!take_command()) return report(last_cpu ? last_cpu : cpu_seconds());
@@ -485,6 +510,7 @@ static void read_options(int count, char **words) {
         else if (!strcmp(name, "--acks")) options.acks = atoi(value);
         else if (!strcmp(name, "--path")) options.path = value;
         else if (!strcmp(name, "--paths")) read_paths(value);
+        else if (!strcmp(name, "--ids")) ids = fopen(value, "w");
         else if (!strcmp(name, "--body")) options.body = value;
         else if (!strcmp(name, "--until")) options.until = (uint32_t)atol(value);
         else if (!strcmp(name, "--tokens")) options.tokens_per_second = atof(value);

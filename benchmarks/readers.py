@@ -46,6 +46,10 @@ class Readers:
     tokens_per_second: float = 0
     until: int = 0
     seconds: float = 120
+    ids: Path | None = None
+    """Where to write the message id of each answer."""
+    paths: Path | None = None
+    """A file with a path a line, one for each reader, instead of `path`."""
     cores: Sequence[int] = (LOAD_CORE,)
     opened: dict[str, Any] = field(default_factory=dict)
     acks: int = -1
@@ -109,4 +113,8 @@ class Readers:
             words += ["--tokens", str(self.tokens_per_second)]
         if self.until:
             words += ["--until", str(self.until)]
+        if self.ids:
+            words += ["--ids", str(self.ids)]
+        if self.paths:
+            words += ["--paths", str(self.paths)]
         return words

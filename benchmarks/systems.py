@@ -32,6 +32,8 @@ class System:
     path: ClassVar[str]
     """What a reader asks for."""
     websocket: ClassVar[bool] = False
+    answers: ClassVar[bool] = False
+    """Whether it produces answers: it has a worker, and POST /stream."""
     idle_readers: ClassVar[int] = 1000
     """How many idle readers it is given; some keep a thread for each."""
     catch_up_header: ClassVar[str | None] = None

@@ -1,6 +1,13 @@
 """The scenarios: each module has `scenario`, which the command line finds by its name."""
 
-from benchmarks.scenarios import catch_up, fan_out, latency, memory
+from benchmarks.scenarios import answers, catch_up, fan_out, latency, memory
 from benchmarks.scenarios.base import Scenario
 
-SCENARIOS: list[Scenario] = [fan_out.scenario, latency.scenario, memory.scenario, catch_up.scenario]
+SCENARIOS: list[Scenario] = [
+    fan_out.scenario,
+    fan_out.smaller,
+    latency.scenario,
+    memory.scenario,
+    catch_up.scenario,
+    answers.scenario,
+]

@@ -23,8 +23,8 @@ class Row:
 class Scenario:
     """One thing that is measured for every system that can do it."""
 
-    name: ClassVar[str]
-    title: ClassVar[str]
+    name: str
+    title: str
     rows: ClassVar[list[Row]]
     repetitions: ClassVar[int] = 3
 

@@ -6,7 +6,7 @@ import environ
 
 SECRET_KEY = "a-benchmark-needs-no-secret"
 ALLOWED_HOSTS = ["*"]
-INSTALLED_APPS = ["django.contrib.contenttypes", "django.contrib.auth", "django_eventstream"]
+INSTALLED_APPS = ["django_eventstream"]
 ROOT_URLCONF = "benchmarks.peers.eventstream.urls"
 USE_TZ = True
 EVENTSTREAM_REDIS = {"host": "127.0.0.1", "port": int(os.environ["REDIS_URL"].rsplit(":", 1)[1].split("/")[0]), "db": 0}

@@ -1,0 +1,1 @@
+"""The product's side of a measurement: an account, and a publisher."""

@@ -1,0 +1,65 @@
+"""The product itself, as it is run in production: uvicorn, and a worker apart."""
+
+import contextlib
+import json
+from collections.abc import Iterator
+from typing import ClassVar
+
+from benchmarks.processes import BenchmarkError, Process, python
+from benchmarks.stores import Stores
+from benchmarks.systems import System, run
+
+SECRET = "a-benchmark-needs-no-secret-but-one-long-enough"
+
+
+class Throughline(System):
+    """The user feed of one user, who has any number of readers."""
+
+    title = "Throughline"
+    application = "realtime_project.asgi:application"
+    publisher = "benchmarks.peers.throughline.publish"
+    path = "/api/events"
+    idle_readers = 5000
+    answers: ClassVar[bool] = True
+    catch_up_header = "Last-Event-ID: 0"
+    token = ""
+    user = ""
+
+    def prepare(self, stores: Stores) -> None:
+        run(python("manage.py", "migrate", "--verbosity", "0"), "The product's tables cannot be made", self.environment(stores))
+        made = run(python("-m", "benchmarks.peers.throughline.account"), "No account could be made", self.environment(stores))
+        account = json.loads(made.splitlines()[-1])
+        self.token, self.user = account["token"], account["user"]
+
+    def environment(self, stores: Stores, *, replay: bool = False) -> dict[str, str]:
+        return super().environment(stores, replay=replay) | {
+            "DJANGO_SETTINGS_MODULE": "realtime_project.settings",
+            "SECRET_KEY": SECRET,
+            "LOG_LEVEL": "WARNING",
+            "ACCESS_TOKEN_MINUTES": "600",
+            "SSE_MAX_CONCURRENT_PER_USER": "0",
+            "EVENTS_REPLAY_BUDGET_REQUESTS_PER_WINDOW": "0",
+            "EVENTS_REPLAY_MAX_PER_REQUEST": "1000",
+            "CHAT_ENGINE": "scripted",
+            "CHAT_RUNNING_PER_USER": "0",
+            "RUN_CONCURRENCY": "320",
+            "BENCH_USER": self.user,
+        }
+
+    def headers(self) -> list[str]:
+        return [f"Authorization: Bearer {self.token}"]
+
+    @contextlib.contextmanager
+    def work(self, stores: Stores, *, cores: tuple[int, ...]) -> Iterator[Process]:
+        """A worker, which drives the runs."""
+        command = python("manage.py", "procrastinate", "worker")
+        with Process("worker", command, environment=self.environment(stores), cores=cores) as worker:
+            settle_worker(worker)
+            yield worker
+
+
+def settle_worker(worker: Process) -> None:
+    """Raises BenchmarkError if the worker ends at once; else it will take jobs as soon as it is ready."""
+    with contextlib.suppress(TimeoutError, OSError):
+        if worker.popen.poll() is not None:
+            raise BenchmarkError(f"The worker ended. Its last words:\n{worker.last_words()}")
