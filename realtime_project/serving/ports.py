@@ -6,6 +6,8 @@ import socket
 
 from realtime_project.serving.errors import ServingError
 
+HIGHEST_PORT = 65535
+
 
 def listen(host: str, port: int) -> socket.socket:
     """A listening socket that every web process inherits: a taken port is known before anything is started.
@@ -13,6 +15,8 @@ def listen(host: str, port: int) -> socket.socket:
     Raises:
         ServingError: the port is taken, not allowed, or the address is not one of this machine's.
     """
+    if not 1 <= port <= HIGHEST_PORT:
+        raise ServingError(f"HOST={host} PORT={port} cannot be listened on: a port is a number from 1 to {HIGHEST_PORT}.")
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
     except (OSError, OverflowError) as error:

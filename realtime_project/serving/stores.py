@@ -5,6 +5,8 @@ import re
 import environ
 import psycopg
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from realtime_project.logs import redacted
 from realtime_project.serving.errors import ServingError
@@ -40,7 +42,8 @@ def check_redis(url: str) -> None:
     """
     shown = redacted(url)
     try:
-        with redis.Redis.from_url(url, socket_timeout=CONNECT_SECONDS, socket_connect_timeout=CONNECT_SECONDS) as client:
+        limits = {"socket_timeout": CONNECT_SECONDS, "socket_connect_timeout": CONNECT_SECONDS, "retry": Retry(NoBackoff(), 0)}
+        with redis.Redis.from_url(url, **limits) as client:
             facts = client.info("server")
     except (redis.RedisError, ValueError, OSError) as error:
         raise ServingError(f"The Redis at REDIS_URL={shown} cannot be reached: {_one_line(error)}") from error

@@ -8,6 +8,8 @@ from pathlib import Path
 from urllib.parse import quote
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from realtime_project.serving.binaries import valkey_server
 from realtime_project.serving.errors import ServingError
@@ -79,7 +81,7 @@ class EmbeddedValkey:
         """
         assert self.child is not None  # noqa: S101
         deadline = time.monotonic() + START_SECONDS
-        with redis.Redis(unix_socket_path=str(self.socket), socket_timeout=5) as client:
+        with self._client() as client:
             while time.monotonic() < deadline and self.child.exit_code is None:
                 try:
                     client.ping()
@@ -97,6 +99,10 @@ class EmbeddedValkey:
         """Ends it; what was written stays."""
         if self.child is not None:
             self.child.stop()
+
+    def _client(self) -> redis.Redis:
+        # redis-py would try again by itself, with pauses of its own.
+        return redis.Redis(unix_socket_path=str(self.socket), socket_timeout=5, retry=Retry(NoBackoff(), 0))
 
     def _options(self) -> list[str]:
         options = {
@@ -116,7 +122,7 @@ class EmbeddedValkey:
         """Ends a server that outlived the one that started it: the caller holds the data folder, so it is ours."""
         if not is_listening(self.socket):
             return
-        with redis.Redis(unix_socket_path=str(self.socket), socket_timeout=5) as client, contextlib.suppress(redis.RedisError):
+        with self._client() as client, contextlib.suppress(redis.RedisError):
             client.shutdown()
         deadline = time.monotonic() + STOP_SECONDS
         while is_listening(self.socket):

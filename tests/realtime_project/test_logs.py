@@ -53,7 +53,11 @@ def test_only_the_password_of_an_address_is_taken_out(password):
 
 
 def test_addresses_without_a_password_are_kept():
-    for address in ("http://127.0.0.1:8000/", "unix:///tmp/run/valkey.sock?db=0", "postgres://throughline@/throughline?host=/tmp"):
+    for address in (
+        "http://127.0.0.1:8000/",
+        "unix:///tmp/run/valkey.sock?db=0",
+        "postgres://throughline@/throughline?host=/tmp",
+    ):
         assert redacted(address) == address
 
 
@@ -83,10 +87,18 @@ def test_uvicorns_access_line_loses_its_query_secrets(log_format):
 
 def test_uvicorns_own_formatter_still_works_on_a_redacted_record():
     record = logging.LogRecord(
-        "uvicorn.access", logging.INFO, "", 0, '%s - "%s %s HTTP/%s" %d', ("c:1", "GET", "/x?token=abcdef123456", "1.1", 200), None
+        "uvicorn.access",
+        logging.INFO,
+        "",
+        0,
+        '%s - "%s %s HTTP/%s" %d',
+        ("c:1", "GET", "/x?token=abcdef123456", "1.1", 200),
+        None,
     )
     RedactionFilter().filter(record)
-    assert "token=[redacted]" in AccessFormatter("%(client_addr)s %(request_line)s %(status_code)s", use_colors=False).format(record)
+    assert "token=[redacted]" in AccessFormatter("%(client_addr)s %(request_line)s %(status_code)s", use_colors=False).format(
+        record
+    )
 
 
 @pytest.mark.parametrize("log_format", ["text", "json"])
