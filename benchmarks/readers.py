@@ -1,4 +1,4 @@
-"""The load generator seen from Python: `reader.c`, compiled when it changed, started, told when to end."""
+"""The load generator seen from Python: `reader/`, compiled when it changed, started, told when to end."""
 
 import json
 import os
@@ -13,19 +13,20 @@ from typing import Any, Self
 from benchmarks.machine import LOAD_CORE
 from benchmarks.processes import DATA, BenchmarkError
 
-SOURCE = Path(__file__).with_name("reader.c")
+SOURCES = Path(__file__).with_name("reader")
 
 
 def compiled() -> Path:
-    """The generator's program; compiled now when the source is newer. Raises BenchmarkError without a C compiler."""
+    """The generator's program; compiled now when a source is newer. Raises BenchmarkError without a C compiler."""
     program = DATA / "reader"
-    if program.exists() and program.stat().st_mtime >= SOURCE.stat().st_mtime:
+    newest = max(source.stat().st_mtime for source in SOURCES.iterdir())
+    if program.exists() and program.stat().st_mtime >= newest:
         return program
     compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
     if compiler is None:
         raise BenchmarkError("The load generator is written in C: install a compiler (Debian: apt-get install gcc libc6-dev).")
     DATA.mkdir(parents=True, exist_ok=True)
-    subprocess.run([compiler, "-O2", "-Wall", "-Wextra", "-o", program, SOURCE], check=True)
+    subprocess.run([compiler, "-O2", "-Wall", "-Wextra", "-o", program, *sorted(SOURCES.glob("*.c"))], check=True)
     return program
 
 
