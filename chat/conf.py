@@ -24,6 +24,21 @@ class ChatSettings(AppSettings):
     ENGINE_IDLE_SECONDS: float = 60.0
     """Longest silence of a provider in the middle of an answer, in seconds."""
 
+    ENGINE_CONNECT_SECONDS: float = 10.0
+    """Longest wait for a connection to a provider, in seconds."""
+
+    ENGINE_LINE_MAX_BYTES: int = 4_194_304
+    """Longest line, or answer in one piece, accepted from a provider, in bytes."""
+
+    LOCAL_ENGINE_SLOTS: int = 2
+    """How many answers the offline model writes at once; more wait."""
+
+    LOCAL_ENGINE_CONTEXT: int = 4096
+    """Tokens of question, history and answer together that the offline model takes."""
+
+    LOCAL_ENGINE_THREADS: int = 0
+    """Threads of the offline model; 0: one per CPU."""
+
     CHAT_SYSTEM_PROMPT: str = "You are a helpful assistant. Answer briefly and truthfully."
     """What an engine is told first, unless the application has its own prompt."""
 

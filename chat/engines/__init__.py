@@ -1,0 +1,1 @@
+"""Engines: what answers a question. `registry` finds the one that is configured."""

@@ -1,6 +1,6 @@
 """What an engine is: a question in, parts of an answer out."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -95,8 +95,13 @@ class BaseEngine:
     second and closes its upstream connection.
     """
 
-    def stream(self, request: EngineRequest) -> AsyncIterator[EnginePart]:
-        """The parts of one answer, as they come; raises `EngineError`."""
+    def stream(self, request: EngineRequest) -> AsyncGenerator[EnginePart, None]:
+        """The parts of one answer, as they come; raises `EngineError`.
+
+        Use it within `contextlib.aclosing`: a task cancelled while it handles a part, and not
+        while it waits for one, would otherwise leave the engine running until the collector
+        comes by.
+        """
         raise NotImplementedError
 
     def check(self) -> str | None:
