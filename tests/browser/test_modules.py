@@ -24,7 +24,7 @@ def node() -> str:
 
 @pytest.fixture
 def modules(tmp_path: Path) -> Path:
-    """A copy of the modules and their tests that says "ES modules" in a package.json, which the served folders have no use for."""
+    """A copy of the modules and their tests, beside a package.json that says what they are; the served folders need none."""
     for folder in (*MODULE_FOLDERS, str(TESTS)):
         shutil.copytree(ROOT / folder, tmp_path / folder)
     (tmp_path / "package.json").write_text('{"type": "module"}')
