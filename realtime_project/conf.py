@@ -1,6 +1,7 @@
 """Settings of the project as a whole: addresses, stores, processes."""
 
 from accounts.conf import AppSettings
+from realtime_project.running import DEFAULT_DATA_DIR, placeholder_key, told
 
 
 class ProjectSettings(AppSettings):
@@ -15,20 +16,20 @@ class ProjectSettings(AppSettings):
     WEB_PROCESSES: int = 1
     """How many web processes `manage.py serve` starts."""
 
-    DATA_DIR: str = ".data"
+    DATA_DIR: str = DEFAULT_DATA_DIR
     """Where the embedded Postgres and Valkey, and generated secrets, live."""
 
-    DATABASE_URL: str = ""
-    """A Postgres to use; empty: the embedded one."""
+    DATABASE_URL: str = told("DATABASE_URL")
+    """A Postgres to use; not set: the embedded one."""
 
-    REDIS_URL: str = ""
-    """A Redis 7 or Valkey to use; empty: the embedded one."""
+    REDIS_URL: str = told("REDIS_URL")
+    """A Redis 7 or Valkey to use; not set: the embedded one."""
 
     DATABASE_POOL_SIZE: int = 10
     """Most database connections of one process."""
 
-    SECRET_KEY: str = ""
-    """Django's signing key; `manage.py serve` makes one under DATA_DIR when it is empty."""
+    SECRET_KEY: str = told("SECRET_KEY") or placeholder_key()
+    """Django's signing key; not set: `manage.py serve` makes one, kept in DATA_DIR; processes started apart need the same."""
 
     DEBUG: bool = False
     """Django's debug pages; never on a public address."""

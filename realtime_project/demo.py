@@ -2,7 +2,8 @@
 
 from django.db import transaction
 
-from accounts.models import Membership, Organization, User
+from accounts.models import Membership, User
+from accounts.services import ensure_organization, ensure_user
 from chat.models import Application
 from workspaces.models import Workspace, WorkspaceMember
 
@@ -33,18 +34,20 @@ def ensure_demo() -> str:
 @transaction.atomic
 def create_demo() -> None:
     """Makes whatever of the demo data is missing, and leaves the rest as it is."""
-    organization, _ = Organization.objects.get_or_create(public_id=ORGANIZATION, defaults={"name": "Demo organisation"})
+    organization = ensure_organization(public_id=ORGANIZATION, name="Demo organisation")
     workspace, _ = Workspace.objects.get_or_create(
         public_id=WORKSPACE, defaults={"name": "Demo workspace", "organization": organization}
     )
     Application.objects.get_or_create(public_id=APPLICATION, defaults={"name": "Demo application", "organization": organization})
     for name in USERS:
-        user = User.objects.filter(username=name).first() or _create_user(name)
-        role = Membership.Role.ADMIN if name == STAFF else Membership.Role.MEMBER
-        Membership.objects.get_or_create(organization=organization, user=user, defaults={"role": role})
+        staff = name == STAFF
+        user = ensure_user(
+            username=name,
+            password=name,
+            is_staff=staff,
+            is_superuser=staff,
+            public_id=f"user_{name}",
+            organization=organization,
+            role=Membership.Role.ADMIN if staff else Membership.Role.MEMBER,
+        )
         WorkspaceMember.objects.get_or_create(workspace=workspace, user=user)
-
-
-def _create_user(name: str) -> User:
-    staff = name == STAFF
-    return User.objects.create_user(name, password=name, public_id=f"user_{name}", is_staff=staff, is_superuser=staff)

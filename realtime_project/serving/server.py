@@ -3,6 +3,7 @@
 import http.client
 import os
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -10,11 +11,14 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from prometheus_client import multiprocess
+
 from chat.conf import conf as chat_conf
+from realtime_project import running
 from realtime_project.conf import conf
 from realtime_project.serving import banner
 from realtime_project.serving.errors import ServingError
-from realtime_project.serving.folder import DataFolder
+from realtime_project.serving.folder import DataFolder, reason
 from realtime_project.serving.ports import is_loopback, listen, web_address
 from realtime_project.serving.postgres import EmbeddedPostgres
 from realtime_project.serving.process import Child, dies_with_parent
@@ -50,7 +54,7 @@ class Server:
             raise ServingError(f"WEB_PROCESSES is {conf.WEB_PROCESSES}: at least one web process is needed.")
         self.folder.take()
         try:
-            with listen(conf.HOST, conf.PORT) as listener, Supervisor(self.say) as supervisor:
+            with listen(conf.HOST, conf.PORT) as listener, Supervisor(self.say, died=self._forget_metrics) as supervisor:
                 try:
                     self._serve(listener, supervisor, started)
                 finally:
@@ -83,18 +87,19 @@ class Server:
 
     def _open_stores(self, supervisor: Supervisor) -> None:
         """Checks the stores we were given, starts the others, and fills the environment of the children."""
+        # Not from `conf`, which also knows the stores of a running server: here that is an earlier one, and dead.
+        given = {name: os.environ.get(name, "") for name in ("DATABASE_URL", "REDIS_URL", "SECRET_KEY")}
         self.environment = os.environ | {
-            "DATABASE_URL": conf.DATABASE_URL,
-            "REDIS_URL": conf.REDIS_URL,
-            "SECRET_KEY": conf.SECRET_KEY or self.folder.secret_key(),
+            "SECRET_KEY": given["SECRET_KEY"] or self.folder.secret_key(),
             "DJANGO_SETTINGS_MODULE": os.environ.get("DJANGO_SETTINGS_MODULE", "realtime_project.settings"),
             "PYTHONUNBUFFERED": "1",
+            "PROMETHEUS_MULTIPROC_DIR": self._metrics_folder(),
         }
-        if conf.DATABASE_URL:
-            check_database(conf.DATABASE_URL)
-        if conf.REDIS_URL:
-            check_redis(conf.REDIS_URL)
-        if not conf.DATABASE_URL:
+        if given["DATABASE_URL"]:
+            check_database(given["DATABASE_URL"])
+        if given["REDIS_URL"]:
+            check_redis(given["REDIS_URL"])
+        if not given["DATABASE_URL"]:
             processes = conf.WEB_PROCESSES + 2  # and the worker, and a command typed meanwhile
             self.postgres = EmbeddedPostgres(
                 self.folder.path / "postgres", connections=max(100, processes * (conf.DATABASE_POOL_SIZE + 5) + 20)
@@ -103,10 +108,25 @@ class Server:
             self.environment["DATABASE_URL"] = self.postgres.start()
             if self.postgres.notice:
                 self.say(self.postgres.notice)
-        if not conf.REDIS_URL:
+        if not given["REDIS_URL"]:
             self.valkey = EmbeddedValkey(self.folder.path / "valkey")
             supervisor.watch(self.valkey.prepare())
             self.environment["REDIS_URL"] = self.valkey.start()
+        running.tell(self.folder.path, {name: self.environment[name] for name in given})
+
+    def _metrics_folder(self) -> str:
+        """Where the processes put their counters, so that each can tell those of all; empty at every start."""
+        folder = self.folder.path / "metrics"
+        try:
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir(mode=0o700, exist_ok=True)
+        except OSError as error:
+            raise ServingError(f"The folder {folder} cannot be used: {reason(error)}.") from error
+        return str(folder)
+
+    def _forget_metrics(self, pid: int) -> None:
+        """The gauges of a process that ended no longer count."""
+        multiprocess.mark_process_dead(pid, self.environment["PROMETHEUS_MULTIPROC_DIR"])
 
     def _prepare_database(self, supervisor: Supervisor) -> str:
         """Runs `manage.py prepare_database`, and returns what it says about the demo data."""
@@ -203,6 +223,7 @@ class Server:
         for store in (self.valkey, self.postgres):
             if store is not None and store.child is not None:
                 supervisor.stop([store.child])
+        running.forget(self.folder.path)
         if self.processes:
             self.say("Stopped.")
 

@@ -34,10 +34,12 @@ class Supervisor:
     """Keeps children running until a stop is asked for; a context manager that owns the process's signals.
 
     `stop_requests` counts SIGTERM, SIGINT and SIGHUP: the first asks for an orderly stop, a second for an immediate one.
+    `died` is called with the process id of each child that ended by itself.
     """
 
-    def __init__(self, say: Callable[[str], None]) -> None:
+    def __init__(self, say: Callable[[str], None], *, died: Callable[[int], None] = lambda _pid: None) -> None:
         self.say = say
+        self.died = died
         self.watched: list[Watched] = []
         self.stop_requests = 0
         self._previous: dict[int, Any] = {}
@@ -97,6 +99,8 @@ class Supervisor:
         if now - watched.started_at > HEALTHY_SECONDS:
             watched.deaths = 0
         watched.deaths += 1
+        if watched.child.process is not None:
+            self.died(watched.child.process.pid)
         ended = _ended(watched.child.exit_code)
         if starting and watched.deaths >= DEATHS_WHILE_STARTING:
             raise ServingError(f"The {watched.child.name} process does not stay up ({ended}): the lines above say why.")
