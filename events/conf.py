@@ -21,15 +21,6 @@ class EventsSettings(AppSettings):
     EVENTS_REPLAY_MAX_PER_REQUEST: int = 200
     """How many events of a backlog one user-feed request replays before it ends."""
 
-    SSE_MAX_CONCURRENT_PER_USER: int = 8
-    """Open user feeds per user; 0: no limit."""
-
-    EVENTS_REPLAY_BUDGET_REQUESTS_PER_WINDOW: int = 30
-    """Replays per user and window; refused requests do not count; 0: no limit."""
-
-    EVENTS_REPLAY_BUDGET_WINDOW_SECONDS: int = 60
-    """Length of the sliding window of the replay budget, in seconds."""
-
     EVENT_MAX_BYTES: int = 65536
     """Largest event accepted, in bytes of its JSON."""
 
@@ -49,7 +40,7 @@ class EventsSettings(AppSettings):
     """How many events one read takes from one stream."""
 
     EVENTS_THREADS: int = 8
-    """Threads per process that may wait for the database."""
+    """Threads per process that run the synchronous parts of requests."""
 
     JOURNAL_FLUSH_MS: int = 250
     """Longest time an event of a durable stream waits before it is journaled, in milliseconds."""

@@ -1,0 +1,1 @@
+"""Canonical events in, one kind of client's frames out: pure, without I/O or state of a connection."""

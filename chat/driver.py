@@ -1,0 +1,159 @@
+"""Driving one run: an engine's parts become canonical events."""
+
+import asyncio
+import logging
+from contextlib import aclosing
+from typing import Any
+
+from chat.conf import conf
+from chat.engines.base import (
+    EngineError,
+    EnginePart,
+    Finish,
+    ReasoningDelta,
+    Sources,
+    TextDelta,
+    ToolCall,
+    Usage,
+)
+from chat.engines.registry import engine, selected_engine
+from chat.engines.text import TextStitcher, clean_json
+from chat.run_events import Type
+from chat.services.runs import Claim, Ending, settle
+from chat.snapshot import Snapshot
+from events.exceptions import LeaseLost
+from events.writer import StreamWriter, Writer
+
+logger = logging.getLogger(__name__)
+
+
+class Driver:
+    """Drives the engine of one claimed run and writes its events, from the claim to the terminal event."""
+
+    def __init__(self, *, claim: Claim, writer: Writer, stream: StreamWriter, snapshot: Snapshot) -> None:
+        self.claim = claim
+        self.started = False
+        """Whether readers have seen anything of this answer; until then it can be handed back."""
+        self._writer = writer
+        self._stream = stream
+        self._snapshot = snapshot
+        self._stitcher = TextStitcher()
+        self._chars = 0
+        self._finish: Finish | None = None
+        self._engine: asyncio.Task[None] | None = None
+        self._interrupted = False
+        self._ending: Ending | None = None
+
+    def interrupt(self, ending: Ending | None) -> None:
+        """Stops the engine; the run then ends with `ending`, or with None stays open for someone else.
+
+        Without effect once the engine is done: the end that is being written stands.
+        """
+        if not self._interrupted:
+            self._interrupted, self._ending = True, ending
+            if self._engine is not None:
+                self._engine.cancel()
+
+    async def drive(self) -> None:
+        """Runs the engine to its end and ends the run. Raises `LeaseLost`."""
+        ending = await self._answer()
+        if ending is not None:
+            await self.end(ending)
+
+    async def end(self, ending: Ending) -> None:
+        """Ends the run: closes an open block, then the one terminal event, with the run's final state."""
+        self._close_block()
+        data = ending.data(self.claim.conversation_id)
+        also = settle(message_id=self.claim.message_id, ending=ending, snapshot=self._snapshot)
+        self._snapshot.head = self._stream.next_id()
+        await self._writer.end(self._stream, type=ending.type, data=data, also=also)
+
+    async def _answer(self) -> Ending | None:
+        """How the run is to end; None: it is left open."""
+        if self._interrupted:
+            return self._ending
+        # A task of its own, so that stopping the engine cannot cut the writing of the end.
+        self._engine = asyncio.create_task(self._run_engine(), name=f"engine {self.claim.message_id}")
+        try:
+            async with asyncio.timeout(conf.RUN_MAX_SECONDS) as clock:
+                await self._engine
+        except LeaseLost:
+            raise
+        except asyncio.CancelledError:
+            if not self._interrupted:
+                raise
+            return self._ending
+        except Exception as error:
+            return self._failure(error, timed_out=clock.expired())
+        if self._finish is None:
+            return Ending(Type.FAILED, "engine_incomplete", "The engine ended without saying that it was done.", True)
+        return Ending(Type.COMPLETED, finish_reason=self._finish.reason)
+
+    def _failure(self, error: Exception, *, timed_out: bool) -> Ending:
+        if isinstance(error, EngineError):
+            return Ending(Type.FAILED, error.code, error.message, error.retryable)
+        if timed_out:
+            return Ending(Type.FAILED, "run_timeout", f"The answer took longer than {conf.RUN_MAX_SECONDS:g} seconds.", True)
+        logger.error("The engine of run %s failed.", self.claim.message_id, exc_info=error)
+        return Ending(Type.FAILED, "engine_failed", "The engine failed unexpectedly. Ask again.", True)
+
+    async def _run_engine(self) -> None:
+        chosen = engine(self.claim.engine) if self.claim.engine else selected_engine()
+        reason = chosen.check()
+        if reason is not None:
+            raise EngineError("engine_not_available", reason, retryable=False)
+        # Closed whatever happens: a stopped answer must not keep its upstream connection.
+        async with aclosing(chosen.stream(self.claim.request)) as parts:  # type: ignore[type-var]
+            async for part in parts:
+                self.started = True
+                self._take(part)
+
+    def _take(self, part: EnginePart) -> None:
+        match part:
+            case TextDelta(text):
+                self._add_text("text", text)
+            case ReasoningDelta(text):
+                self._add_text("reasoning", text)
+            case Sources(sources):
+                self._append(Type.SOURCES, {"sources": clean_json(list(sources))})
+            case ToolCall(call_id, name, arguments):
+                self._append(Type.TOOL_CALL, clean_json({"call_id": call_id, "name": name, "arguments": arguments}))
+            case Usage(input_tokens, output_tokens):
+                self._append(Type.USAGE, {"input_tokens": input_tokens, "output_tokens": output_tokens})
+            case Finish():
+                self._finish = part
+
+    def _add_text(self, family: str, text: str) -> None:
+        if self._snapshot.open_block is None or self._snapshot.open_block[0] != family:
+            self._close_block()
+            self._write(f"{family}.start", {"block": self._snapshot.blocks + 1})
+        self._write_text(self._stitcher.feed(text))
+
+    def _write_text(self, text: str) -> None:
+        if not text or self._snapshot.open_block is None:
+            return
+        family, block = self._snapshot.open_block
+        first = self._chars == 0
+        self._chars += len(text)
+        if self._chars > conf.CHAT_ANSWER_MAX_CHARS:
+            raise EngineError(
+                "answer_too_long", f"The answer is longer than {conf.CHAT_ANSWER_MAX_CHARS} characters.", retryable=False
+            )
+        self._write(f"{family}.delta", {"block": block, "text": text}, at_once=first)
+
+    def _close_block(self) -> None:
+        if self._snapshot.open_block is None:
+            return
+        family, block = self._snapshot.open_block
+        rest, self._stitcher = self._stitcher.finish(), TextStitcher()
+        if rest:
+            self._write(f"{family}.delta", {"block": block, "text": rest})
+        self._write(f"{family}.end", {"block": block})
+
+    def _append(self, type: Type, data: dict[str, Any]) -> None:
+        self._close_block()
+        self._write(type, data)
+
+    def _write(self, type: str, data: dict[str, Any], *, at_once: bool = False) -> None:
+        self._stream.append(type, data, at_once=at_once)
+        self._snapshot.add(type, data)

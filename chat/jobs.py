@@ -1,0 +1,13 @@
+"""Deferring work to the workers: procrastinate keeps its jobs in our Postgres, in our transactions."""
+
+from uuid import UUID
+
+from procrastinate.contrib.django import app
+
+ANSWER_TASK = "chat.answer"
+RUNS_QUEUE = "runs"
+
+
+def defer_answer(message_id: UUID) -> None:
+    """Has a worker answer; part of the caller's transaction."""
+    app.configure_task(ANSWER_TASK, queue=RUNS_QUEUE).defer(message_id=str(message_id))

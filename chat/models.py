@@ -1,0 +1,148 @@
+"""Conversations, messages, and the runs that answer them."""
+
+import secrets
+import uuid
+from typing import ClassVar
+
+from django.conf import settings
+from django.db import models
+
+from accounts.models import Organization
+
+
+def new_application_id() -> str:
+    """An unguessable public id for an application."""
+    return f"app_{secrets.token_hex(8)}"
+
+
+class Application(models.Model):
+    """A configured assistant: which engine answers, as which model, told what first."""
+
+    public_id = models.CharField(max_length=128, unique=True, default=new_application_id)
+    organization = models.ForeignKey(Organization, on_delete=models.CASCADE, related_name="applications")
+    name = models.CharField(max_length=200)
+    engine = models.CharField(max_length=64, blank=True, help_text="Alias in CHAT_ENGINES; empty: the setting CHAT_ENGINE.")
+    model = models.CharField(max_length=200, blank=True)
+    system_prompt = models.TextField(blank=True)
+
+    def __str__(self) -> str:
+        return self.public_id
+
+
+class Conversation(models.Model):
+    """A room: who takes part, and the messages in their order."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    application = models.ForeignKey(Application, null=True, blank=True, on_delete=models.SET_NULL, related_name="conversations")
+    title = models.CharField(max_length=200, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now_add=True, db_index=True)
+
+    def __str__(self) -> str:
+        return self.title or str(self.id)
+
+
+class Participant(models.Model):
+    """That a user takes part in a conversation."""
+
+    conversation = models.ForeignKey(Conversation, on_delete=models.CASCADE, related_name="participants")
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="participations")
+
+    class Meta:
+        constraints: ClassVar = [models.UniqueConstraint(fields=["conversation", "user"], name="participant_once")]
+
+    def __str__(self) -> str:
+        return f"{self.user} in {self.conversation_id}"
+
+
+class Message(models.Model):
+    """One message. An assistant's message is empty until its run has ended; meanwhile the log holds the text."""
+
+    class Role(models.TextChoices):
+        """Who speaks."""
+
+        USER = "user"
+        ASSISTANT = "assistant"
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    conversation = models.ForeignKey(Conversation, on_delete=models.CASCADE, related_name="messages")
+    position = models.PositiveIntegerField()
+    role = models.CharField(max_length=16, choices=Role.choices)
+    author = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
+    text = models.TextField(blank=True)
+    thought = models.TextField(blank=True)
+    sources = models.JSONField(default=list, blank=True)
+    tool_calls = models.JSONField(default=list, blank=True)
+    attachments = models.JSONField(default=list, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints: ClassVar = [models.UniqueConstraint(fields=["conversation", "position"], name="message_position_once")]
+        ordering: ClassVar = ["conversation", "position"]
+
+    def __str__(self) -> str:
+        return f"{self.role} {self.id}"
+
+
+class Run(models.Model):
+    """The making of one answer; shares its primary key with the assistant's message."""
+
+    class Status(models.TextChoices):
+        """Where a run is in its life."""
+
+        QUEUED = "queued"
+        RUNNING = "running"
+        AWAITING_APPROVAL = "awaiting_approval"
+        COMPLETED = "completed"
+        FAILED = "failed"
+        CANCELLED = "cancelled"
+
+    OPEN: ClassVar = (Status.QUEUED, Status.RUNNING, Status.AWAITING_APPROVAL)
+
+    message = models.OneToOneField(Message, on_delete=models.CASCADE, primary_key=True, related_name="run")
+    requested_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="runs")
+    status = models.CharField(max_length=20, choices=Status.choices, default=Status.QUEUED, db_index=True)
+    engine = models.CharField(max_length=64, blank=True)
+    options = models.JSONField(default=dict, blank=True)
+    lease = models.BigIntegerField(default=0)
+    worker = models.CharField(max_length=100, blank=True, db_index=True)
+    stop_requested_at = models.DateTimeField(null=True, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+    started_at = models.DateTimeField(null=True, blank=True)
+    ended_at = models.DateTimeField(null=True, blank=True)
+    head = models.BigIntegerField(default=0, help_text="Id of the last event, once the run has ended.")
+    error_code = models.CharField(max_length=64, blank=True)
+    error = models.TextField(blank=True)
+    retryable = models.BooleanField(default=False)
+    finish_reason = models.CharField(max_length=64, blank=True)
+    usage = models.JSONField(default=dict, blank=True)
+
+    def __str__(self) -> str:
+        return f"{self.status} {self.pk}"
+
+
+class Worker(models.Model):
+    """One worker process and the last sign of life it could write here."""
+
+    name = models.CharField(max_length=100, primary_key=True)
+    started_at = models.DateTimeField(auto_now_add=True)
+    beat_at = models.DateTimeField(db_index=True)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class IdempotencyKey(models.Model):
+    """That a user's request with this key was accepted, as this answer."""
+
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
+    key = models.CharField(max_length=255)
+    digest = models.CharField(max_length=64)
+    message = models.ForeignKey(Message, on_delete=models.CASCADE, related_name="+")
+    created_at = models.DateTimeField(auto_now_add=True, db_index=True)
+
+    class Meta:
+        constraints: ClassVar = [models.UniqueConstraint(fields=["user", "key"], name="idempotency_key_once")]
+
+    def __str__(self) -> str:
+        return self.key

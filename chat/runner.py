@@ -1,0 +1,190 @@
+"""The runs of one worker process: claimed, driven side by side, kept alive, stopped, handed back."""
+
+import asyncio
+import logging
+import os
+import secrets
+import socket
+import uuid
+
+from accounts.threads import in_thread
+from chat.conf import conf
+from chat.driver import Driver
+from chat.engines.registry import close_engines
+from chat.metrics import DRIVEN
+from chat.services import runs
+from chat.services.questions import message_stream
+from chat.services.runs import CANCELLED, WORKER_STOPPED, Claim
+from chat.snapshot import Snapshot
+from chat.sweep import Sweep, beat_seconds, lease_name, silence_seconds
+from events import journal
+from events.broker.connect import connect
+from events.event import START
+from events.exceptions import BrokerUnavailable, JournalUnavailable, LeaseLost
+from events.writer import StreamWriter, Writer
+
+logger = logging.getLogger(__name__)
+
+STOP_POLL_SECONDS = 0.3
+RETRY_SECONDS = 0.5
+LAST_SECONDS = 3.0
+"""How long a stopping worker waits for the ends of interrupted runs to be written."""
+
+
+class Runner:
+    """Everything a worker process does with runs. Runs do not depend on procrastinate's loop, which ends
+    when the database goes away: a job only starts a run here."""
+
+    def __init__(self) -> None:
+        self.name = f"{socket.gethostname()[:40]}-{os.getpid()}-{secrets.token_hex(3)}"
+        self.closing = False
+        self._broker = connect()
+        self._writer = Writer(broker=self._broker, flush_ms=conf.RUN_DELTA_FLUSH_MS)
+        self._slots = asyncio.Semaphore(conf.RUN_CONCURRENCY)
+        self._drivers: dict[uuid.UUID, Driver] = {}
+        self._driving: dict[uuid.UUID, asyncio.Task[None]] = {}
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def start(self) -> None:
+        """Begins to live: heartbeats, stops, sweeps."""
+        self._writer.start()
+        await in_thread(runs.beat, worker=self.name)
+        self._tasks = [
+            asyncio.create_task(self._beat_forever(), name="heartbeat in Postgres"),
+            asyncio.create_task(self._touch_forever(), name="heartbeat in the broker"),
+            asyncio.create_task(self._stop_forever(), name="stops"),
+            asyncio.create_task(Sweep(broker=self._broker).run_forever(), name="sweep"),
+        ]
+
+    async def answer(self, message_id: uuid.UUID) -> None:
+        """Claims a run, when there is room, and starts to drive it."""
+        await self._slots.acquire()
+        try:
+            claim = None if self.closing else await in_thread(runs.claim, message_id=message_id, worker=self.name)
+            if claim is None:
+                self._slots.release()
+                return
+        except BaseException:
+            self._slots.release()
+            raise
+        task = asyncio.create_task(self._drive(claim), name=f"run {message_id}")
+        self._driving[message_id] = task
+        DRIVEN.set(len(self._driving))
+        task.add_done_callback(lambda _: self._driven(message_id))
+
+    def _driven(self, message_id: uuid.UUID) -> None:
+        self._driving.pop(message_id, None)
+        self._drivers.pop(message_id, None)
+        self._slots.release()
+        DRIVEN.set(len(self._driving))
+
+    async def _drive(self, claim: Claim) -> None:
+        try:
+            opened = await self._open(claim)
+            try:
+                await self._drive_opened(claim, opened)
+            finally:
+                self._writer.release(opened)
+        except LeaseLost:
+            logger.warning("Run %s was taken over by another process; this one stops writing.", claim.message_id)
+        except Exception:
+            # Whatever it was, the run must not stay open because this process is alive: any sweep ends it now.
+            logger.exception("Run %s could not be driven.", claim.message_id)
+            await in_thread(runs.disown, claim=claim)
+
+    async def _open(self, claim: Claim) -> StreamWriter:
+        while True:
+            try:
+                return await self._writer.open(stream=message_stream(claim.message_id), lease=claim.lease)
+            except (BrokerUnavailable, JournalUnavailable) as error:
+                logger.warning("Run %s waits to begin: %s", claim.message_id, error.message)
+                await asyncio.sleep(RETRY_SECONDS)
+
+    async def _drive_opened(self, claim: Claim, opened: StreamWriter) -> None:
+        events = await in_thread(journal.read, opened.stream, START)
+        driver = Driver(claim=claim, writer=self._writer, stream=opened, snapshot=Snapshot.of(events))
+        self._drivers[claim.message_id] = driver
+        fenced = asyncio.create_task(self._interrupt_when_fenced(opened, driver))
+        try:
+            await driver.drive()
+        finally:
+            fenced.cancel()
+
+    async def _interrupt_when_fenced(self, opened: StreamWriter, driver: Driver) -> None:
+        await opened.fenced.wait()
+        driver.interrupt(None)
+
+    async def _beat_forever(self) -> None:
+        while True:
+            await asyncio.sleep(beat_seconds())
+            try:
+                await in_thread(runs.beat, worker=self.name)
+            except journal.UNREACHABLE as error:
+                logger.warning("No sign of life in Postgres: %s", error)
+
+    async def _touch_forever(self) -> None:
+        while True:
+            try:
+                await self._broker.touch(lease_name(self.name), seconds=silence_seconds())
+            except BrokerUnavailable as error:
+                logger.warning("No sign of life in the broker: %s", error.__cause__ or error)
+            await asyncio.sleep(beat_seconds())
+
+    async def _stop_forever(self) -> None:
+        while True:
+            await asyncio.sleep(STOP_POLL_SECONDS)
+            if not self._drivers:
+                continue
+            try:
+                for message_id in await in_thread(runs.stop_requested, message_ids=list(self._drivers)):
+                    driver = self._drivers.get(message_id)
+                    if driver is not None:
+                        driver.interrupt(CANCELLED)
+            except journal.UNREACHABLE as error:
+                logger.warning("Stops cannot be read: %s", error)
+
+    async def close(self) -> None:
+        """Hands back what has not begun, lets the rest finish within GRACEFUL_SHUTDOWN_SECONDS, and ends what is left."""
+        self.closing = True
+        for message_id, driver in list(self._drivers.items()):
+            if not driver.started:
+                await self._hand_back(message_id, driver)
+        if self._driving:
+            logger.info("Waiting for %d answers to end.", len(self._driving))
+            await asyncio.wait(self._driving.values(), timeout=conf.GRACEFUL_SHUTDOWN_SECONDS)
+        for driver in list(self._drivers.values()):
+            driver.interrupt(WORKER_STOPPED)
+        if self._driving:
+            await asyncio.wait(self._driving.values(), timeout=LAST_SECONDS)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._writer.close()
+        await close_engines()
+        await self._broker.close()
+        await in_thread(runs.forget_worker, worker=self.name)
+
+    async def _hand_back(self, message_id: uuid.UUID, driver: Driver) -> None:
+        driver.interrupt(None)
+        await asyncio.wait([self._driving[message_id]])
+        if driver.started:
+            # The first words came in the last moment.
+            await driver.end(WORKER_STOPPED)
+        elif await in_thread(runs.hand_back, claim=driver.claim):
+            logger.info("Run %s is handed back to the queue.", message_id)
+
+
+_runner: Runner | None = None
+
+
+def current_runner() -> Runner:
+    """The runner of this worker process."""
+    if _runner is None:
+        raise RuntimeError("Answers are driven by `manage.py procrastinate worker`, which starts the runner.")
+    return _runner
+
+
+def use_runner(runner: Runner | None) -> None:
+    """Makes a runner the one of this process."""
+    global _runner
+    _runner = runner

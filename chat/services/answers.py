@@ -1,0 +1,101 @@
+"""An answer as its readers see it outside a stream: so far, after pruning, and how it is stopped."""
+
+import uuid
+from typing import Any
+
+from asgiref.sync import async_to_sync
+
+from accounts.caller import Caller
+from chat.models import Message, Run, Worker
+from chat.run_events import Type
+from chat.services import conversations, runs
+from chat.services.questions import message_stream
+from chat.services.runs import CANCELLED, Ending, last_events
+from chat.snapshot import Snapshot
+from chat.sweep import end_run
+from events import journal
+from events.broker.connect import connect
+from events.event import START, Event
+from events.log import Log
+
+
+def tail(*, caller: Caller, message_id: uuid.UUID) -> dict[str, Any]:
+    """The state of an answer now; raises `NotFound`."""
+    message = conversations.message_of(caller=caller, message_id=message_id)
+    run = message.run
+    if run.status in Run.OPEN:
+        snapshot = Snapshot.of(read_all(message_id))
+        response, thought = "".join(snapshot.text), "".join(snapshot.thought)
+        sources, tool_calls = snapshot.sources, snapshot.tool_calls
+    else:
+        response, thought, sources, tool_calls = message.text, message.thought, message.sources, message.tool_calls
+    beat = Worker.objects.filter(name=run.worker).values_list("beat_at", flat=True).first()
+    return {
+        "message_id": str(message_id),
+        "status": run.status,
+        "response": response,
+        "thought": thought,
+        "sources": sources,
+        "tool_calls": tool_calls,
+        "last_heartbeat_at": beat.isoformat() if beat else None,
+        "error": {"code": run.error_code, "message": run.error, "retryable": run.retryable} if run.error_code else None,
+    }
+
+
+def read_all(message_id: uuid.UUID) -> list[Event]:
+    """Every event of an answer so far, from broker and journal together."""
+    return async_to_sync(_read_all)(message_id)
+
+
+async def _read_all(message_id: uuid.UUID) -> list[Event]:
+    stream = message_stream(message_id)
+    broker = connect()
+    log = Log(broker)
+    events: list[Event] = []
+    try:
+        while True:
+            reading = (await log.read_many([(stream, events[-1].id if events else START)]))[0]
+            if not reading.events:
+                return events
+            events += reading.events
+    finally:
+        await broker.close()
+
+
+def stop(*, caller: Caller, message_id: uuid.UUID) -> str:
+    """Asks for the end of an answer; its status now. A run no worker has claimed ends at once. Raises `NotFound`."""
+    taken = runs.request_stop(caller=caller, message_id=message_id)
+    if taken is not None:
+        async_to_sync(_end)(taken)
+    return Run.objects.values_list("status", flat=True).get(pk=message_id)
+
+
+async def _end(taken: runs.TakenOver) -> None:
+    broker = connect()
+    try:
+        await end_run(broker, taken, CANCELLED)
+    finally:
+        await broker.close()
+
+
+def is_pruned(*, message: Message) -> bool:
+    """Whether an ended answer is no longer in the journal."""
+    stream = message_stream(message.pk)
+    head = journal.heads([stream]).get(stream.name)
+    return head is None or head.head == START
+
+
+def rebuilt_events(message: Message) -> list[Event]:
+    """An ended answer as events again, from its row. Only the last has the id it once had; the others have none of their own."""
+    run = message.run
+    started = {"message_id": str(message.pk), "conversation_id": str(message.conversation_id)}
+    content: list[tuple[str, dict[str, Any]]] = [(Type.STARTED, started)]
+    if message.thought:
+        content.append((Type.REASONING_DELTA, {"block": 1, "text": message.thought}))
+    if message.sources:
+        content.append((Type.SOURCES, {"sources": message.sources}))
+    if message.text:
+        content.append((Type.TEXT_DELTA, {"block": 1, "text": message.text}))
+    ending = Ending(Type(f"run.{run.status}"), run.error_code, run.error, run.retryable, run.finish_reason)
+    (terminal,) = last_events(snapshot=Snapshot(head=run.head - 1), ending=ending, conversation_id=message.conversation_id)
+    return [*(Event(START, type_, data, terminal.at) for type_, data in content), terminal]

@@ -1,0 +1,139 @@
+"""Accepting a question: everything that must not be forgotten, in one transaction."""
+
+import hashlib
+import uuid
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+
+from accounts.caller import Caller
+from chat.conf import conf
+from chat.jobs import defer_answer
+from chat.models import Application, Conversation, IdempotencyKey, Message, Run
+from chat.run_events import Type
+from chat.services import conversations
+from events import journal
+from events.event import Event, EventId
+from events.exceptions import Conflict, InvalidRequest, NotFound, TooMany
+from events.publishing import now_ms, publish_on_commit
+from events.streams import Stream
+
+TITLE_CHARS = 80
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A checked request for an answer. `attachments` are objects with `name` and `text`."""
+
+    text: str
+    conversation_id: uuid.UUID | None = None
+    application_id: str = ""
+    attachments: list[dict[str, str]] = field(default_factory=list)
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+def message_stream(message_id: uuid.UUID) -> Stream:
+    """The durable stream of an answer."""
+    return Stream("message", str(message_id))
+
+
+def ask(*, caller: Caller, question: Question, idempotency_key: str = "", body: bytes = b"") -> Message:
+    """Writes the question, the empty answer, its run, the first event and the job; the assistant's message.
+
+    With an `idempotency_key` that was used before: the same message again if `body` is the
+    same, else `Conflict`. Raises `NotFound`, `TooMany`.
+    """
+    if len(idempotency_key) > 255:
+        raise InvalidRequest("Idempotency-Key must have at most 255 characters.")
+    digest = hashlib.sha256(body).hexdigest()
+    earlier = _earlier(caller, idempotency_key, digest)
+    if earlier is not None:
+        return earlier
+    try:
+        with transaction.atomic():
+            answer = _accept(caller, question)
+            if idempotency_key:
+                IdempotencyKey.objects.create(user_id=caller.pk, key=idempotency_key, digest=digest, message=answer)
+            return answer
+    except IntegrityError:
+        # The same key at the same moment, on another connection: that one won.
+        earlier = _earlier(caller, idempotency_key, digest)
+        if earlier is None:
+            raise
+        return earlier
+
+
+def _earlier(caller: Caller, key: str, digest: str) -> Message | None:
+    if not key:
+        return None
+    oldest = timezone.now() - timedelta(hours=conf.IDEMPOTENCY_HOURS)
+    IdempotencyKey.objects.filter(user_id=caller.pk, created_at__lt=oldest).delete()
+    found = IdempotencyKey.objects.select_related("message__run").filter(user_id=caller.pk, key=key).first()
+    if found is None:
+        return None
+    if found.digest != digest:
+        raise Conflict("This Idempotency-Key was used with another body. Use a new key for a new question.")
+    return found.message
+
+
+def _accept(caller: Caller, question: Question) -> Message:
+    conversation = _conversation(caller, question)
+    _refuse_too_many(caller)
+    position = conversations.next_position(conversation)
+    Message.objects.create(
+        conversation=conversation,
+        position=position,
+        role=Message.Role.USER,
+        author_id=caller.pk,
+        text=question.text,
+        attachments=question.attachments,
+    )
+    answer = Message.objects.create(conversation=conversation, position=position + 1, role=Message.Role.ASSISTANT)
+    application = conversation.application
+    Run.objects.create(
+        message=answer,
+        requested_by_id=caller.pk,
+        engine=application.engine if application else "",
+        options=question.options,
+    )
+    started = {"message_id": str(answer.pk), "conversation_id": str(conversation.pk)}
+    journal.create(stream=message_stream(answer.pk), events=[Event(EventId(1, 0), Type.STARTED, started, now_ms())])
+    conversation.updated_at = timezone.now()
+    conversation.save(update_fields=["updated_at"])
+    defer_answer(answer.pk)
+    announce(message=answer, type=Type.MESSAGE_STARTED, status=Run.Status.QUEUED)
+    return answer
+
+
+def _conversation(caller: Caller, question: Question) -> Conversation:
+    if question.conversation_id is not None:
+        conversations.conversation(caller=caller, conversation_id=question.conversation_id)
+        # Locked, so that two questions at once get different positions.
+        return Conversation.objects.select_for_update(of=("self",)).select_related("application").get(pk=question.conversation_id)
+    application = None
+    if question.application_id:
+        application = Application.objects.filter(
+            public_id=question.application_id, organization__memberships__user_id=caller.pk
+        ).first()
+        if application is None:
+            raise NotFound("There is no such application.")
+    created = Conversation.objects.create(title=" ".join(question.text.split())[:TITLE_CHARS], application=application)
+    created.participants.create(user_id=caller.pk)
+    return created
+
+
+def _refuse_too_many(caller: Caller) -> None:
+    limit = conf.CHAT_RUNNING_PER_USER
+    if limit and Run.objects.filter(requested_by_id=caller.pk, status__in=Run.OPEN).count() >= limit:
+        raise TooMany(f"{limit} of your answers are still running. Wait for one to end, or stop one.", retry_after=5)
+
+
+def announce(*, message: Message, type: Type, status: str) -> None:
+    """Tells the feeds of all participants, once the transaction is committed."""
+    data = {"message_id": str(message.pk), "conversation_id": str(message.conversation_id), "status": status}
+    people = message.conversation.participants.values_list("user__public_id", flat=True)
+    for user_id in people:
+        publish_on_commit(stream=Stream("user", user_id), type=type, data=data)

@@ -1,0 +1,276 @@
+"""The life of a run in the database: claimed, kept alive, stopped, ended, found dead."""
+
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from django.db import connection, transaction
+from django.utils import timezone
+from procrastinate.contrib.django.models import ProcrastinateJob
+
+from accounts.caller import Caller
+from chat.conf import conf
+from chat.engines.base import EngineRequest, Turn
+from chat.jobs import ANSWER_TASK, defer_answer
+from chat.models import Message, Run, Worker
+from chat.run_events import Type
+from chat.services import conversations
+from chat.services.questions import announce, message_stream
+from chat.snapshot import Snapshot
+from events import journal
+from events.event import Event, EventId
+from events.exceptions import LeaseLost
+from events.publishing import now_ms
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A run that this worker may drive, under its lease number."""
+
+    message_id: uuid.UUID
+    conversation_id: uuid.UUID
+    lease: int
+    engine: str
+    request: EngineRequest
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a run ends: the terminal event's type and data, and what the run's row keeps of it."""
+
+    type: Type
+    code: str = ""
+    message: str = ""
+    retryable: bool = False
+    finish_reason: str = ""
+
+    @property
+    def status(self) -> str:
+        """The final status."""
+        return self.type.value.removeprefix("run.")
+
+    def data(self, conversation_id: uuid.UUID) -> dict[str, Any]:
+        """The terminal event's data."""
+        data: dict[str, Any] = {"conversation_id": str(conversation_id)}
+        if self.type is Type.FAILED:
+            data |= {"code": self.code, "message": self.message, "retryable": self.retryable}
+        elif self.type is Type.COMPLETED:
+            data |= {"finish_reason": self.finish_reason}
+        return data
+
+
+CANCELLED = Ending(Type.CANCELLED)
+WORKER_DIED = Ending(
+    Type.FAILED, "producer_stale", "The worker that wrote this answer died. The text so far is kept; ask again.", True
+)
+WORKER_STOPPED = Ending(Type.FAILED, "worker_stopped", "The server was restarted during this answer. Ask again.", True)
+
+
+def claim(*, message_id: uuid.UUID, worker: str) -> Claim | None:
+    """Makes a queued run this worker's; None when it is no longer queued (a job may be delivered twice)."""
+    with transaction.atomic():
+        run = Run.objects.select_for_update(of=("self",)).select_related("message__conversation__application").get(pk=message_id)
+        if run.status != Run.Status.QUEUED:
+            return None
+        run.lease = journal.take_lease(stream=message_stream(message_id))
+        run.status, run.worker, run.started_at = Run.Status.RUNNING, worker, timezone.now()
+        run.save(update_fields=["lease", "status", "worker", "started_at"])
+        return Claim(message_id, run.message.conversation_id, run.lease, run.engine, _request(run))
+
+
+def _request(run: Run) -> EngineRequest:
+    application = run.message.conversation.application
+    earlier = list(
+        run.message.conversation.messages.filter(position__lt=run.message.position).order_by("-position")[
+            : conf.CHAT_HISTORY_MESSAGES + 1
+        ]
+    )
+    question, *history = earlier
+    attachments = tuple((item["name"], item["text"]) for message in reversed(earlier) for item in message.attachments)
+    turns = tuple(
+        Turn("user" if turn.role == Message.Role.USER else "assistant", turn.text) for turn in reversed(history) if turn.text
+    )
+    options = run.options | ({"model": application.model} if application and application.model else {})
+    prompt = (application.system_prompt if application else "") or conf.CHAT_SYSTEM_PROMPT
+    return EngineRequest(question.text, turns, prompt, attachments, options)
+
+
+def hand_back(*, claim: Claim) -> bool:
+    """Returns a run that has produced nothing to the queue; False when it is no longer ours."""
+    with transaction.atomic():
+        run = Run.objects.select_for_update().filter(pk=claim.message_id, status=Run.Status.RUNNING, lease=claim.lease).first()
+        if run is None:
+            return False
+        run.status, run.worker = Run.Status.QUEUED, ""
+        run.save(update_fields=["status", "worker"])
+        defer_answer(run.pk)
+        return True
+
+
+def disown(*, claim: Claim) -> None:
+    """Leaves a run that this worker failed to drive to the next sweep."""
+    Run.objects.filter(pk=claim.message_id, status=Run.Status.RUNNING, lease=claim.lease).update(worker="")
+
+
+def settle(*, message_id: uuid.UUID, ending: Ending, snapshot: Snapshot) -> Callable[[], None]:
+    """The final state of message and run, to be written in the transaction that writes the terminal event."""
+
+    def write() -> None:
+        run = Run.objects.select_for_update(of=("self",)).select_related("message__conversation").get(pk=message_id)
+        run.status, run.ended_at, run.head = ending.status, timezone.now(), snapshot.head
+        run.error_code, run.error, run.retryable = ending.code, ending.message, ending.retryable
+        run.finish_reason, run.usage = ending.finish_reason, snapshot.usage
+        run.save()
+        message = run.message
+        message.text, message.thought = "".join(snapshot.text), "".join(snapshot.thought)
+        message.sources, message.tool_calls = snapshot.sources, snapshot.tool_calls
+        message.save(update_fields=["text", "thought", "sources", "tool_calls"])
+        announce(message=message, type=Type.MESSAGE_FINISHED, status=ending.status)
+
+    return write
+
+
+def last_events(*, snapshot: Snapshot, ending: Ending, conversation_id: uuid.UUID) -> list[Event]:
+    """What is missing at the end of a stream: the end of an open block, then the terminal event."""
+    missing: list[tuple[str, dict[str, Any]]] = []
+    if snapshot.open_block is not None:
+        family, block = snapshot.open_block
+        missing.append((f"{family}.end", {"block": block}))
+    missing.append((ending.type, ending.data(conversation_id)))
+    events = [Event(EventId(seq, 0), type_, data, now_ms()) for seq, (type_, data) in enumerate(missing, start=snapshot.head + 1)]
+    for event in events:
+        snapshot.head = event.id.major
+        snapshot.add(event.type, event.data)
+    return events
+
+
+def end(*, message_id: uuid.UUID, conversation_id: uuid.UUID, lease: int, events: Sequence[Event], ending: Ending) -> list[Event]:
+    """Ends a run from outside its worker, under a lease of the caller's own; the events added. Raises `LeaseLost`.
+
+    `events`: the whole stream so far, as broker and journal have it.
+    """
+    snapshot = Snapshot.of(events)
+    added = last_events(snapshot=snapshot, ending=ending, conversation_id=conversation_id)
+    also = settle(message_id=message_id, ending=ending, snapshot=snapshot)
+    journal.end(stream=message_stream(message_id), lease=lease, events=[*events, *added], also=also)
+    return added
+
+
+@dataclass(frozen=True, slots=True)
+class TakenOver:
+    """A run that the caller now holds the lease of, to end it."""
+
+    message_id: uuid.UUID
+    conversation_id: uuid.UUID
+    lease: int
+    stop_requested: bool = False
+
+
+def request_stop(*, caller: Caller, message_id: uuid.UUID) -> TakenOver | None:
+    """Asks for a run's end; a run that no worker has claimed is the caller's to end at once. Raises `NotFound`."""
+    conversations.message_of(caller=caller, message_id=message_id)
+    with transaction.atomic():
+        run = Run.objects.select_for_update(of=("self",)).select_related("message").get(pk=message_id)
+        if run.status not in Run.OPEN:
+            return None
+        if run.stop_requested_at is None:
+            run.stop_requested_at = timezone.now()
+            run.save(update_fields=["stop_requested_at"])
+        if run.status == Run.Status.RUNNING:
+            return None
+        return _take_over(run)
+
+
+def stop_requested(*, message_ids: Sequence[uuid.UUID]) -> list[uuid.UUID]:
+    """Which of these runs their users want stopped."""
+    return list(Run.objects.filter(pk__in=message_ids, stop_requested_at__isnull=False).values_list("pk", flat=True))
+
+
+def beat(*, worker: str) -> None:
+    """Writes a worker's sign of life, by the database's clock."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO chat_worker (name, started_at, beat_at) VALUES (%s, now(), now()) "
+            "ON CONFLICT (name) DO UPDATE SET beat_at = now()",
+            [worker],
+        )
+
+
+def forget_worker(*, worker: str) -> None:
+    """Removes a worker that has stopped, and those that died more than a day ago."""
+    Worker.objects.filter(name=worker).delete()
+    Worker.objects.filter(beat_at__lt=timezone.now() - timedelta(days=1)).delete()
+
+
+@dataclass(frozen=True, slots=True)
+class Suspect:
+    """A running run whose worker has not written here for `silent` seconds."""
+
+    message_id: uuid.UUID
+    worker: str
+    silent: float
+
+
+def suspects(*, silent_for: float) -> list[Suspect]:
+    """Running runs whose workers have been silent for so many seconds, by the database's clock."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT r.message_id, r.worker, EXTRACT(EPOCH FROM now() - COALESCE(w.beat_at, r.started_at)) "
+            "FROM chat_run r LEFT JOIN chat_worker w ON w.name = r.worker "
+            "WHERE r.status = 'running' AND COALESCE(w.beat_at, r.started_at) < now() - make_interval(secs => %s)",
+            [silent_for],
+        )
+        return [Suspect(message_id, worker, float(silent)) for message_id, worker, silent in cursor.fetchall()]
+
+
+def take_over(*, suspect: Suspect) -> TakenOver | None:
+    """Takes a dead worker's run; None when another sweep has it or the run moved on meanwhile."""
+    with transaction.atomic():
+        run = (
+            Run.objects.select_for_update(of=("self",), skip_locked=True)
+            .select_related("message")
+            .filter(pk=suspect.message_id, status=Run.Status.RUNNING, worker=suspect.worker)
+            .first()
+        )
+        return _take_over(run) if run is not None else None
+
+
+def _take_over(run: Run) -> TakenOver | None:
+    try:
+        run.lease = journal.take_lease(stream=message_stream(run.pk))
+    except LeaseLost:
+        return None
+    run.save(update_fields=["lease"])
+    return TakenOver(run.pk, run.message.conversation_id, run.lease, run.stop_requested_at is not None)
+
+
+def requeue_forgotten() -> int:
+    """Defers queued runs again that have no waiting job: their worker died between taking the job and claiming the run."""
+    before = timezone.now() - timedelta(seconds=conf.RUN_LEASE_SECONDS)
+    with transaction.atomic():
+        queued = list(
+            Run.objects.select_for_update(skip_locked=True)
+            .filter(status=Run.Status.QUEUED, created_at__lt=before, stop_requested_at__isnull=True)
+            .values_list("pk", flat=True)[:500]
+        )
+        if not queued:
+            return 0
+        # A job that is being done counts only while its worker can still claim the run.
+        jobs = ProcrastinateJob.objects.filter(
+            task_name=ANSWER_TASK, status="todo", args__message_id__in=[str(pk) for pk in queued]
+        )
+        waiting = set(jobs.values_list("args__message_id", flat=True))
+        forgotten = [pk for pk in queued if str(pk) not in waiting]
+        for pk in forgotten:
+            defer_answer(pk)
+        return len(forgotten)
+
+
+def counts() -> dict[str, int]:
+    """How many runs are in each open status."""
+    result = {status.value: 0 for status in Run.OPEN}
+    for status in Run.objects.filter(status__in=Run.OPEN).values_list("status", flat=True):
+        result[status] += 1
+    return result

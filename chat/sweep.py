@@ -1,0 +1,121 @@
+"""Ending the runs of dead workers, and of stopped ones that no worker ever claimed.
+
+A worker gives signs of life in Postgres and in the broker. It is dead only when both have been
+silent: a database or a broker that was away for a while must not end a living run. A sweeper
+trusts what it sees only after it has reached both stores itself for a while.
+"""
+
+import asyncio
+import logging
+import time
+
+from accounts.threads import in_thread
+from chat.conf import conf
+from chat.metrics import RUNS
+from chat.services import runs
+from chat.services.questions import message_stream
+from chat.services.runs import CANCELLED, WORKER_DIED, Ending, Suspect, TakenOver
+from events import journal
+from events.broker.base import Appended, BaseBroker, DurableAppend
+from events.event import START, Event
+from events.exceptions import BrokerUnavailable, LeaseLost, ThroughlineError
+from events.writer import drain
+
+logger = logging.getLogger(__name__)
+
+SWEEP_SECONDS = 1.0
+
+
+def beat_seconds() -> float:
+    """Pause between a worker's signs of life."""
+    return conf.RUN_LEASE_SECONDS / 5
+
+
+def silence_seconds() -> float:
+    """A worker silent for so long is dead; the rest of the lease is for ending its runs."""
+    return conf.RUN_LEASE_SECONDS * 2 / 3
+
+
+class Sweep:
+    """Looks for dead workers' runs about every second. Any number of processes may do so at once."""
+
+    def __init__(self, *, broker: BaseBroker) -> None:
+        self._broker = broker
+        self._steady_since: float | None = None
+
+    async def run_forever(self) -> None:
+        """Sweeps until cancelled; a failed sweep is logged and tried again."""
+        while True:
+            await asyncio.sleep(SWEEP_SECONDS)
+            try:
+                await self.sweep()
+            except (ThroughlineError, *journal.UNREACHABLE) as error:
+                self._steady_since = None
+                logger.warning("The sweep of runs could not reach its stores: %s", error)
+            except Exception:
+                logger.exception("The sweep of runs failed.")
+
+    async def sweep(self) -> None:
+        """One look at all running runs."""
+        await in_thread(runs.requeue_forgotten)
+        for status, count in (await in_thread(runs.counts)).items():
+            RUNS.labels(status).set(count)
+        suspects = await in_thread(runs.suspects, silent_for=silence_seconds())
+        for suspect in await self._dead(suspects):
+            taken = await in_thread(runs.take_over, suspect=suspect)
+            if taken is not None:
+                logger.warning("Ending run %s of the dead worker %s.", suspect.message_id, suspect.worker)
+                await end_run(self._broker, taken, CANCELLED if taken.stop_requested else WORKER_DIED)
+
+    async def _dead(self, suspects: list[Suspect]) -> list[Suspect]:
+        """Those whose workers are silent in the broker too, or whose broker has been away for too long to wait."""
+        try:
+            alive = await self._broker.alive([lease_name(suspect.worker) for suspect in suspects])
+            await self._broker.ping()
+        except BrokerUnavailable:
+            self._steady_since = None
+            patience = silence_seconds() + conf.RUN_DRAIN_GRACE_SECONDS
+            return [suspect for suspect in suspects if suspect.silent > patience]
+        now = time.monotonic()
+        self._steady_since = self._steady_since or now
+        if now - self._steady_since < 2 * beat_seconds():
+            return []
+        return [suspect for suspect, living in zip(suspects, alive, strict=True) if not living]
+
+
+def lease_name(worker: str) -> str:
+    """What a worker's sign of life is called in the broker."""
+    return f"worker:{worker}"
+
+
+async def end_run(broker: BaseBroker, taken: TakenOver, ending: Ending) -> None:
+    """Ends a run under a lease of our own, with all the text that broker and journal hold together."""
+    stream = message_stream(taken.message_id)
+    try:
+        events = await _whole(broker, taken)
+        added = await in_thread(
+            runs.end,
+            message_id=taken.message_id,
+            conversation_id=taken.conversation_id,
+            lease=taken.lease,
+            events=events,
+            ending=ending,
+        )
+    except LeaseLost:
+        logger.info("Run %s was ended by someone else.", taken.message_id)
+        return
+    append = DurableAppend(stream, taken.lease, added, ended=True)
+    try:
+        if (await broker.append_durable([append]))[0] is not Appended.OK:
+            logger.warning("The broker does not hold run %s; readers find its end in the journal.", taken.message_id)
+    except BrokerUnavailable:
+        logger.warning("The broker did not hear of the end of run %s; readers find it in the journal.", taken.message_id)
+
+
+async def _whole(broker: BaseBroker, taken: TakenOver) -> list[Event]:
+    stream = message_stream(taken.message_id)
+    try:
+        return await drain(broker, stream=stream, lease=taken.lease)
+    except BrokerUnavailable:
+        logger.warning("Ending run %s without the broker: text of its last moments may be lost.", taken.message_id)
+        return await in_thread(journal.read, stream, START)

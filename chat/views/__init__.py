@@ -1,0 +1,1 @@
+"""Addresses of chat: they read requests, call services, and answer."""

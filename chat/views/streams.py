@@ -1,0 +1,128 @@
+"""Answers as streams: asked for, resumed, looked at, stopped (S0)."""
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from accounts.authentication import authenticate
+from accounts.threads import in_thread
+from chat.conf import conf
+from chat.dialects.docsgpt import DocsGPTDialect
+from chat.models import Message, Run
+from chat.serializers import QuestionSerializer
+from chat.services import answers, conversations, questions
+from events.event import START, EventId
+from events.exceptions import InvalidRequest
+from events.feed import Feed
+from events.hub import current_hub
+from events.responses import EventStreamResponse, stream_endpoint
+
+DIALECT = DocsGPTDialect()
+_DIGITS = re.compile(r"[0-9]{1,18}", re.ASCII)
+
+
+@stream_endpoint("POST", body_limit=conf.CHAT_BODY_MAX_BYTES)
+async def ask(request: HttpRequest) -> HttpResponseBase:
+    """Accepts a question and streams its answer. The answer goes on without its readers."""
+    caller = await authenticate(request.scope)  # type: ignore[attr-defined]
+    question = parse_question(request.body)
+    message = await in_thread(
+        questions.ask,
+        caller=caller,
+        question=question,
+        idempotency_key=request.headers.get("Idempotency-Key", ""),
+        body=request.body,
+    )
+    return _follow(message, START)
+
+
+@stream_endpoint("GET")
+async def events(request: HttpRequest, message_id: str) -> HttpResponseBase:
+    """The rest of an answer after a cursor: what there is, then live. 204 when there is nothing after it and never will be."""
+    caller = await authenticate(request.scope)  # type: ignore[attr-defined]
+    id_ = conversations.parse_id(message_id, what="message_id")
+    message = await in_thread(conversations.message_of, caller=caller, message_id=id_)
+    cursor = _cursor(request.headers, request.GET)
+    run = message.run
+    if run.status not in Run.OPEN:
+        if cursor.major == run.head:
+            # EventSource would ask again and again otherwise.
+            return HttpResponse(status=204)
+        if cursor.major > run.head:
+            cursor = START
+        if await in_thread(answers.is_pruned, message=message):
+            return _follow_nothing(message)
+    return _follow(message, cursor)
+
+
+class TailView(APIView):
+    """`GET /api/messages/<id>/tail`: the answer so far, in one piece."""
+
+    error_shape = "success"
+
+    def get(self, request: Request, message_id: str) -> Response:
+        """See S0."""
+        id_ = conversations.parse_id(message_id, what="message_id")
+        return Response(answers.tail(caller=request.user, message_id=id_))
+
+
+class StopView(APIView):
+    """`POST /api/messages/<id>/stop`: ends an answer. Again, or after its end, it changes nothing."""
+
+    error_shape = "success"
+
+    def post(self, request: Request, message_id: str) -> Response:
+        """See S0."""
+        id_ = conversations.parse_id(message_id, what="message_id")
+        status = answers.stop(caller=request.user, message_id=id_)
+        return Response({"success": True, "message_id": str(id_), "status": status}, status=202)
+
+
+def parse_question(body: bytes) -> questions.Question:
+    """The checked question in a body; raises `InvalidRequest` with the first thing wrong."""
+    try:
+        data = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise InvalidRequest(f"The body is not JSON: {error}.") from None
+    if not isinstance(data, Mapping):
+        raise InvalidRequest('The body must be a JSON object such as {"question": "..."}.')
+    serializer = QuestionSerializer(data=data)
+    if not serializer.is_valid():
+        raise InvalidRequest(_first_error(serializer.errors))
+    return serializer.to_question()
+
+
+def _first_error(errors: Any, path: str = "") -> str:
+    """`attachments.0.name: This field is required.`"""
+    if isinstance(errors, Mapping):
+        key, value = next((key, value) for key, value in errors.items() if value)
+        return _first_error(value, f"{path}.{key}" if path else str(key))
+    if isinstance(errors, list) and errors and isinstance(errors[0], Mapping):
+        index = next(number for number, each in enumerate(errors) if each)
+        return _first_error(errors[index], f"{path}.{index}")
+    text = errors[0] if isinstance(errors, list) and errors else errors
+    return f"{path}: {text}" if path else str(text)
+
+
+def _cursor(headers: Mapping[str, str], query: Mapping[str, str]) -> EventId:
+    """The header wins; anything but digits means everything (S0)."""
+    text = headers.get("Last-Event-ID") or query.get("last_event_id") or ""
+    return EventId(int(text), 0) if _DIGITS.fullmatch(text.strip()) else START
+
+
+def _follow(message: Message, cursor: EventId) -> EventStreamResponse:
+    feed = Feed(hub=current_hub(), stream=questions.message_stream(message.pk), cursor=cursor)
+    return EventStreamResponse(feed=feed, encoder=DIALECT, headers={"Location": f"/api/messages/{message.pk}/events"})
+
+
+def _follow_nothing(message: Message) -> EventStreamResponse:
+    """An answer whose journal is pruned, told from its row."""
+    frames = b"".join(map(DIALECT.frame, answers.rebuilt_events(message)))
+    return EventStreamResponse(feed=None, encoder=DIALECT, prelude=b":\n" + frames)

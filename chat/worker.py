@@ -1,0 +1,58 @@
+"""The worker process: procrastinate's loop beside our runner, each surviving the other's trouble."""
+
+import asyncio
+import logging
+import signal
+from typing import Any
+
+from procrastinate import App
+from procrastinate.contrib.django import app
+from procrastinate.contrib.django.utils import connector_params
+from procrastinate.psycopg_connector import PsycopgConnector
+
+from chat.conf import conf
+from chat.runner import Runner, use_runner
+
+logger = logging.getLogger(__name__)
+
+RESTART_SECONDS = 1.0
+
+
+async def work(**options: Any) -> None:
+    """Works until SIGTERM or SIGINT. `options`: those of procrastinate's `run_worker_async`."""
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    runner = Runner()
+    await runner.start()
+    use_runner(runner)
+    jobs = asyncio.create_task(_fetch_jobs(options, stopping), name="procrastinate")
+    logger.info("The worker is ready.")
+    try:
+        await stopping.wait()
+    finally:
+        logger.info("The worker stops.")
+        runner.closing = True
+        jobs.cancel()
+        await asyncio.gather(jobs, return_exceptions=True)
+        await runner.close()
+        use_runner(None)
+
+
+async def _fetch_jobs(options: dict[str, Any], stopping: asyncio.Event) -> None:
+    """procrastinate's worker ends when its database connection does; runs go on, and it is started again."""
+    settings = {"concurrency": conf.RUN_CONCURRENCY, "delete_jobs": "always", "shutdown_graceful_timeout": 1.0} | options
+    while not stopping.is_set():
+        try:
+            connector = PsycopgConnector(kwargs=connector_params(), min_size=1, max_size=4)
+            with app.replace_connector(connector):
+                await _run(app, settings)
+        except Exception as error:
+            logger.warning("No jobs can be fetched: %s", error)
+        await asyncio.sleep(RESTART_SECONDS)
+
+
+async def _run(current: App, settings: dict[str, Any]) -> None:
+    async with current.open_async():
+        await current.run_worker_async(install_signal_handlers=False, wait=True, **settings)

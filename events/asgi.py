@@ -1,0 +1,152 @@
+"""Django's ASGI entry, made fit for streams.
+
+Stock Django starts a thread per open stream (each request has its own `ThreadSensitiveContext`) and
+writes through a chain of async generators. Here all requests share a few threads, and views marked
+with `stream_endpoint` run without the middleware stack and are written straight to ASGI `send`.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from io import BytesIO
+from typing import Any
+
+from asgiref.sync import ThreadSensitiveContext
+from corsheaders.middleware import CorsMiddleware
+from django.core.exceptions import DisallowedHost
+from django.core.handlers.asgi import ASGIHandler, ASGIRequest, get_script_prefix
+from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from django.urls import Resolver404, ResolverMatch, resolve, set_script_prefix
+from rest_framework.exceptions import APIException
+
+from events.conf import conf
+from events.exceptions import InvalidRequest, MethodNotAllowed, ThroughlineError, TooLarge, error_response, from_drf
+from events.metrics import REFUSALS
+from events.responses import EventStreamResponse, Send
+
+logger = logging.getLogger(__name__)
+
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+
+
+class Disconnected(Exception):
+    """The client left before its request was complete."""
+
+
+class SharedThreads:
+    """A few single threads that all requests share, the least busy first."""
+
+    def __init__(self, count: int) -> None:
+        self._busy = {ThreadPoolExecutor(1, thread_name_prefix=f"request-{number}"): 0 for number in range(count)}
+
+    async def run(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Runs `work`; all its synchronous parts (middleware, ORM) on one of the threads."""
+        executor = min(self._busy, key=self._busy.__getitem__)
+        self._busy[executor] += 1
+        try:
+            async with ThreadSensitiveContext(executor=executor):
+                await work()
+        finally:
+            self._busy[executor] -= 1
+
+
+class StreamingASGIHandler(ASGIHandler):
+    """Serves everything as Django does, and stream endpoints its own way."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._threads = SharedThreads(conf.EVENTS_THREADS)
+
+    async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
+        """The ASGI entry point for HTTP."""
+        match = _stream_view(scope)
+        if match is None:
+            await self._threads.run(lambda: self.handle(scope, receive, send))
+            return
+        try:
+            await self._serve_stream(match, scope, receive, send)
+        except Disconnected:
+            logger.debug("A client left before its request was complete.")
+
+    async def _serve_stream(self, match: ResolverMatch, scope: dict[str, Any], receive: Receive, send: Send) -> None:
+        set_script_prefix(get_script_prefix(scope))
+        request = ASGIRequest(scope, BytesIO())
+        request.resolver_match = match
+
+        async def answer(request: HttpRequest) -> HttpResponseBase:
+            return await _answer(match, request, receive)
+
+        response = await CorsMiddleware(answer)(request)
+        if not isinstance(response, EventStreamResponse):
+            await self.send_response(response, send)
+            return
+        await send({"type": "http.response.start", "status": response.status_code, "headers": _raw_headers(response)})
+        watcher = asyncio.create_task(_stop_on_disconnect(receive, response))
+        try:
+            await response.write(send)
+        finally:
+            watcher.cancel()
+
+
+def _stream_view(scope: dict[str, Any]) -> ResolverMatch | None:
+    path = scope["path"]
+    root = scope.get("root_path", "")
+    try:
+        match = resolve(path.removeprefix(root) if root else path)
+    except Resolver404:
+        return None
+    return match if hasattr(match.func, "stream_methods") else None
+
+
+async def _answer(match: ResolverMatch, request: HttpRequest, receive: Receive) -> HttpResponseBase:
+    """What the view answers, or its error in the body of S0."""
+    view: Any = match.func
+    try:
+        request.get_host()
+        if request.method not in view.stream_methods:
+            raise MethodNotAllowed(f"Use {' or '.join(view.stream_methods)} here.")
+        request._body = await _read_body(receive, view.body_limit)  # type: ignore[attr-defined]
+        response: HttpResponseBase = await view(request, *match.args, **match.kwargs)
+        return response
+    except Disconnected:
+        raise
+    except DisallowedHost:
+        error: ThroughlineError = InvalidRequest("This server does not answer to that host name; see the setting ALLOWED_HOSTS.")
+    except APIException as raised:
+        error = from_drf(raised)
+    except ThroughlineError as raised:
+        error = raised
+    except Exception:
+        logger.exception("A stream could not be opened: %s", request.path)
+        error = ThroughlineError()
+    REFUSALS.labels(error.code).inc()
+    return error_response(error, shape="success")
+
+
+async def _read_body(receive: Receive, limit: int) -> bytes:
+    """The whole body; a larger one is refused without being kept."""
+    parts: list[bytes] = []
+    size = 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise Disconnected
+        part = message.get("body", b"")
+        size += len(part)
+        if size > limit and size:
+            raise TooLarge(f"The body is larger than {limit} bytes." if limit else "This address takes no body.")
+        parts.append(part)
+        if not message.get("more_body", False):
+            return b"".join(parts)
+
+
+async def _stop_on_disconnect(receive: Receive, response: EventStreamResponse) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    response.stop()
+
+
+def _raw_headers(response: HttpResponse | EventStreamResponse) -> list[tuple[bytes, bytes]]:
+    return [(name.lower().encode("ascii"), value.encode("latin-1")) for name, value in response.items()]

@@ -1,0 +1,119 @@
+"""What a broker is: the hot log, its doorbells, and small leases."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from enum import StrEnum
+
+from events.event import Event, EventId
+from events.streams import Stream
+
+
+class Appended(StrEnum):
+    """What became of a durable append."""
+
+    OK = "ok"
+    STALE = "stale"
+    """A newer lease number exists: this writer must stop."""
+    LOST = "lost"
+    """The broker no longer holds this stream whole (wiped, restored): fence and seed it again."""
+
+
+@dataclass(frozen=True, slots=True)
+class DurableAppend:
+    """Events with consecutive ids for one durable stream, and the writer's lease number."""
+
+    stream: Stream
+    lease: int
+    events: Sequence[Event]
+    ended: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What one read found after a cursor.
+
+    `continuous` is False when events between the cursor and the first of `events` may be
+    missing from the broker; for a backlog `events` then starts at the oldest retained one,
+    and `reason` says why (trimmed, expired, unknown_cursor). `exists`: the broker holds the stream.
+    """
+
+    events: list[Event]
+    continuous: bool = True
+    exists: bool = True
+    reason: str = ""
+
+
+class DoorbellListener:
+    """A subscription to doorbells of streams; iterate it for the names that rang.
+
+    Ends with `BrokerUnavailable` when the connection is lost. A name is also given once after
+    its `add` came into force, so that whatever happened before is read.
+    """
+
+    async def add(self, stream: Stream) -> None:
+        """Listens for this stream too."""
+        raise NotImplementedError
+
+    async def remove(self, stream: Stream) -> None:
+        """Listens for this stream no more."""
+        raise NotImplementedError
+
+    def __aiter__(self) -> AsyncIterator[str]:
+        raise NotImplementedError
+
+
+class BaseBroker:
+    """The hot log. Every method raises `BrokerUnavailable` when the broker cannot be reached."""
+
+    async def append_durable(self, appends: Sequence[DurableAppend]) -> list[Appended]:
+        """Appends to durable streams in one round trip and rings their bells; already held ids are skipped."""
+        raise NotImplementedError
+
+    async def fence(self, stream: Stream, lease: int) -> EventId | None:
+        """Refuses every lease below `lease` from now on; the stream's head, or None when `lease` is itself stale."""
+        raise NotImplementedError
+
+    async def seed(self, stream: Stream, lease: int, events: Sequence[Event]) -> Appended:
+        """Replaces what the broker holds of a fenced durable stream by `events` (from id 1 on)."""
+        raise NotImplementedError
+
+    async def append(self, items: Sequence[tuple[Stream, str]]) -> list[EventId]:
+        """Appends packed events to backlog streams in one round trip; the ids they were given."""
+        raise NotImplementedError
+
+    def append_now(self, items: Sequence[tuple[Stream, str]]) -> list[EventId]:
+        """`append` for synchronous code."""
+        raise NotImplementedError
+
+    async def read(self, cursors: Sequence[tuple[Stream, EventId]], *, limit: int) -> list[Reading]:
+        """At most `limit` events after each cursor, in one round trip."""
+        raise NotImplementedError
+
+    async def heads(self, streams: Sequence[Stream]) -> list[EventId]:
+        """The last id ever given out in each stream; `START` for unknown ones."""
+        raise NotImplementedError
+
+    def doorbells(self) -> AbstractAsyncContextManager[DoorbellListener]:
+        """A listener on its own connection."""
+        raise NotImplementedError
+
+    async def touch(self, name: str, *, seconds: float) -> None:
+        """Keeps a lease called `name` alive for so long."""
+        raise NotImplementedError
+
+    async def alive(self, names: Sequence[str]) -> list[bool]:
+        """Which leases are alive."""
+        raise NotImplementedError
+
+    async def ping(self) -> None:
+        """Returns when the broker answers."""
+        raise NotImplementedError
+
+    def ping_now(self) -> None:
+        """`ping` for synchronous code."""
+        raise NotImplementedError
+
+    async def close(self) -> None:
+        """Lets go of connections."""
+        raise NotImplementedError

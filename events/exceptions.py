@@ -1,0 +1,167 @@
+"""The one tree of errors, and how Django REST framework tells them.
+
+Each class says in its docstring what is told to the client; `code` is for programs,
+`http_status` and `close_code` for the two transports (4400-4499 mirror HTTP).
+"""
+
+import inspect
+from typing import Any
+
+from django.http import JsonResponse
+from rest_framework import exceptions as drf
+from rest_framework.response import Response
+from rest_framework.views import exception_handler
+
+
+class ThroughlineError(Exception):
+    """The server failed to do this. It was logged; trying again may help."""
+
+    code = "internal_error"
+    http_status = 500
+    close_code = 1011
+
+    def __init__(self, message: str = "", *, retry_after: float | None = None) -> None:
+        self.message = message or inspect.cleandoc(self.__doc__ or "")
+        self.retry_after = retry_after
+        super().__init__(self.message)
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """Response headers: `Retry-After` in whole seconds, at least 1, where waiting helps."""
+        if self.retry_after is None:
+            return {}
+        return {"Retry-After": str(max(1, int(self.retry_after + 0.999)))}
+
+
+class InvalidRequest(ThroughlineError):
+    """The request is not understood. See the message, correct it and send it again."""
+
+    code = "invalid_request"
+    http_status = 400
+    close_code = 4400
+
+
+class Unauthenticated(ThroughlineError):
+    """No valid credentials came with the request. Log in or send a token."""
+
+    code = "unauthenticated"
+    http_status = 401
+    close_code = 1008
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """Names the scheme to use, as RFC 9110 section 11.6.1 asks."""
+        return {"WWW-Authenticate": "Bearer"}
+
+
+class Forbidden(ThroughlineError):
+    """You may not do this."""
+
+    code = "forbidden"
+    http_status = 403
+    close_code = 1008
+
+
+class NotFound(ThroughlineError):
+    """There is nothing here that you may see."""
+
+    code = "not_found"
+    http_status = 404
+    close_code = 4404
+
+
+class MethodNotAllowed(ThroughlineError):
+    """This address does not know this method."""
+
+    code = "method_not_allowed"
+    http_status = 405
+    close_code = 4405
+
+
+class Conflict(ThroughlineError):
+    """This contradicts what happened before."""
+
+    code = "conflict"
+    http_status = 409
+    close_code = 4409
+
+
+class TooLarge(ThroughlineError):
+    """This is larger than the server accepts. Send less."""
+
+    code = "too_large"
+    http_status = 413
+    close_code = 1009
+
+
+class TooMany(ThroughlineError):
+    """Too many at once. Wait as long as Retry-After says, then try again."""
+
+    code = "too_many"
+    http_status = 429
+    close_code = 4429
+
+    def __init__(self, message: str = "", *, retry_after: float = 1) -> None:
+        super().__init__(message, retry_after=retry_after)
+
+
+class Unavailable(ThroughlineError):
+    """A part of the server is away. Try again shortly."""
+
+    code = "unavailable"
+    http_status = 503
+    close_code = 1013
+
+    def __init__(self, message: str = "", *, retry_after: float = 2) -> None:
+        super().__init__(message, retry_after=retry_after)
+
+
+class BrokerUnavailable(Unavailable):
+    """The broker cannot be reached. Try again shortly."""
+
+    code = "broker_unavailable"
+
+
+class JournalUnavailable(Unavailable):
+    """The database cannot be reached. Try again shortly."""
+
+    code = "database_unavailable"
+
+
+class LeaseLost(ThroughlineError):
+    """Another writer has taken over this stream."""
+
+    code = "lease_lost"
+    http_status = 409
+    close_code = 4409
+
+
+BY_STATUS: dict[int, type[ThroughlineError]] = {
+    each.http_status: each
+    for each in (InvalidRequest, Unauthenticated, Forbidden, NotFound, MethodNotAllowed, Conflict, TooLarge, TooMany, Unavailable)
+}
+
+
+def from_drf(error: drf.APIException) -> ThroughlineError:
+    """Our error for one of Django REST framework's (accounts and parsers raise those)."""
+    message = error.detail if isinstance(error.detail, str) else str(error.detail)
+    wait = getattr(error, "wait", None)
+    if wait is not None:
+        return TooMany(message, retry_after=wait)
+    return BY_STATUS.get(error.status_code, ThroughlineError)(message)
+
+
+def error_response(error: ThroughlineError, *, shape: str = "detail") -> JsonResponse:
+    """The error as an HTTP response: `{"detail": ...}`, or with shape "success" the body of S0."""
+    body = {"success": False, "message": error.message} if shape == "success" else {"detail": error.message}
+    return JsonResponse(body | {"code": error.code}, status=error.http_status, headers=error.headers)
+
+
+def drf_exception_handler(error: Exception, context: dict[str, Any]) -> Response | JsonResponse | None:
+    """Answers our errors in DRF views; a view with `error_shape = "success"` gets the body of S0."""
+    shape = getattr(context.get("view"), "error_shape", "detail")
+    if isinstance(error, drf.APIException) and shape != "detail":
+        error = from_drf(error)
+    if isinstance(error, ThroughlineError):
+        return error_response(error, shape=shape)
+    return exception_handler(error, context)

@@ -1,0 +1,139 @@
+"""One per connection: a cursor that moves over the log."""
+
+import asyncio
+import time
+from types import TracebackType
+from typing import Self
+
+from events.event import START, EventId
+from events.exceptions import Unavailable
+from events.hub import Batch, Hub, Ring
+from events.metrics import DELIVERED, OPEN_FEEDS
+from events.streams import Stream
+
+KEEPALIVE = Batch([])
+"""Nothing happened for SSE_KEEPALIVE_SECONDS."""
+
+
+class Feed:
+    """Reads one stream from a cursor on, forever: ring, else log, else waits. Use it with `async with`.
+
+    `cursor` is the place of the last event handed out; `replay_limit` ends the feed after
+    about so many replayed events (None: never), so that a reader comes back for the rest
+    instead of live events jumping the queue.
+    """
+
+    def __init__(self, *, hub: Hub, stream: Stream, cursor: EventId, replay_limit: int | None = None) -> None:
+        self.hub = hub
+        self.stream = stream
+        self.cursor = cursor
+        self.sent_at = time.monotonic()
+        self._replay_limit = replay_limit
+        self._replayed = 0
+        self._generation = -1
+        self._ring: Ring | None = None
+        self._waiter: asyncio.Future[None] | None = None
+        self._quiet = False
+        self._done = False
+
+    async def __aenter__(self) -> Self:
+        OPEN_FEEDS.labels(self.stream.kind).inc()
+        try:
+            self._ring = await self.hub.join(self)
+        except BaseException:
+            OPEN_FEEDS.labels(self.stream.kind).dec()
+            raise
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        OPEN_FEEDS.labels(self.stream.kind).dec()
+        if self._ring is not None:
+            await self.hub.leave(self, self._ring)
+
+    def stop(self) -> None:
+        """Ends the feed."""
+        self._done = True
+        self.wake()
+
+    def wake(self) -> None:
+        """Has a waiting feed look again."""
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def keep_alive(self, due: float) -> None:
+        """Has a waiting feed hand out `KEEPALIVE` if it was last used before the monotonic time `due`."""
+        if self.sent_at <= due and self._waiter is not None:
+            self._quiet = True
+            self.wake()
+
+    async def next(self) -> Batch | None:
+        """The next events, `KEEPALIVE`, or None at the end (of stream, page or process)."""
+        while not self._done and not self.hub.closing:
+            batch = await self._look()
+            if batch is None and not self._moved():
+                batch = await self._wait()
+            if batch is not None:
+                self.sent_at = time.monotonic()
+                return batch
+        return None
+
+    async def _look(self) -> Batch | None:
+        ring = self._ring
+        assert ring is not None, "use the feed with `async with`"
+        batch = ring.batch(self.cursor) if ring.generation == self._generation else None
+        if batch is None and self._must_read(ring):
+            batch = await self._read(ring)
+        if batch is None:
+            return None
+        DELIVERED.labels(self.stream.kind).inc()
+        if batch.last is not None:
+            self.cursor = batch.last
+        self._done = self._done or batch.terminal
+        return batch
+
+    def _must_read(self, ring: Ring) -> bool:
+        """Whether only the log can say what follows: at the start, behind the ring, or after the stream changed."""
+        return ring.generation != self._generation or (ring.floor is not None and self.cursor < ring.floor)
+
+    async def _read(self, ring: Ring) -> Batch | None:
+        generation = ring.generation
+        try:
+            reading = await self.hub.log.read(self.stream, self.cursor)
+        except Unavailable:
+            self.hub.ask_again(ring)
+            return None
+        if not reading.continuous and not reading.events:
+            # Nothing is retained, or the cursor lies beyond the head: from here on, from the start.
+            self.cursor = START
+            reading_after = await self.hub.log.read(self.stream, START)
+            return Batch(reading_after.events, reason=reading.reason)
+        if not reading.events:
+            # Caught up: from here on the ring serves. It may have moved on during the read, before anyone could wake us.
+            self._generation = generation
+            if ring.floor is not None and self.cursor < ring.floor:
+                ring.disturbed = True
+            return ring.batch(self.cursor) if ring.generation == generation else None
+        self._count(len(reading.events))
+        return Batch(reading.events, reason=reading.reason)
+
+    def _count(self, events: int) -> None:
+        self._replayed += events
+        if self._replay_limit is not None and self._replayed >= self._replay_limit:
+            self._done = True
+
+    def _moved(self) -> bool:
+        """Whether the stream changed under the last look, so that waiting would miss the wake-up."""
+        return self._ring is not None and self._ring.disturbed is False and self._ring.generation != self._generation
+
+    async def _wait(self) -> Batch | None:
+        self._waiter = asyncio.get_running_loop().create_future()
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None
+        quiet, self._quiet = self._quiet, False
+        return KEEPALIVE if quiet and self._idle() else None
+
+    def _idle(self) -> bool:
+        ring = self._ring
+        return ring is not None and ring.batch(self.cursor) is None

@@ -1,0 +1,321 @@
+"""One per event loop: a short ring per watched stream, refilled by one pipelined read for all that rang."""
+
+import asyncio
+import logging
+import time
+from bisect import bisect_right
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Protocol
+from weakref import WeakKeyDictionary
+
+from events.broker.base import DoorbellListener, Reading
+from events.broker.connect import connect
+from events.conf import conf
+from events.event import START, Event, EventId, compact, is_terminal
+from events.exceptions import BrokerUnavailable, Unavailable
+from events.log import Log
+from events.metrics import DELIVERY_LAG, HUB_READS, WATCHED_STREAMS
+from events.streams import Stream
+
+if TYPE_CHECKING:
+    from events.feed import Feed
+
+logger = logging.getLogger(__name__)
+
+
+class Encoder(Protocol):
+    """Turns canonical events into one client's frames; hashable, pure, without state of a connection."""
+
+    def frame(self, event: Event) -> bytes:
+        """The bytes for one event; empty when that client does not see it."""
+        ...
+
+
+class Batch:
+    """Consecutive events after one cursor, compacted; encoded once for all readers that stand there."""
+
+    __slots__ = ("_encoded", "events", "last", "reason", "terminal")
+
+    def __init__(self, events: Iterable[Event], *, reason: str = "") -> None:
+        self.events = compact(events)
+        self.reason = reason
+        """Why events before these may be missing; empty: none are."""
+        self.last: EventId | None = self.events[-1].id if self.events else None
+        self.terminal = bool(self.events) and is_terminal(self.events[-1])
+        self._encoded: dict[Encoder, bytes] = {}
+
+    def encoded(self, encoder: Encoder) -> bytes:
+        """All frames in one piece."""
+        data = self._encoded.get(encoder)
+        if data is None:
+            data = self._encoded[encoder] = b"".join(map(encoder.frame, self.events))
+        return data
+
+
+class Ring:
+    """The most recent events of one watched stream: everything after `floor` up to `head`."""
+
+    def __init__(self, stream: Stream) -> None:
+        self.stream = stream
+        self.floor: EventId | None = None
+        self.head: EventId | None = None
+        self.generation = 0
+        """Changes when the stream is not what it was (wiped, regressed): readers must ask the log."""
+        self.ended = False
+        self.disturbed = False
+        """Some reader could not read the log: the next successful read of this ring wakes them all."""
+        self.feeds: set[Feed] = set()
+        self._events: list[Event] = []
+        self._batches: dict[EventId, Batch] = {}
+
+    def start(self, head: EventId) -> None:
+        """Begins, or begins again, empty at `head`."""
+        self.floor = self.head = head
+        self.generation += 1
+        self._events, self._batches = [], {}
+
+    def extend(self, events: list[Event]) -> None:
+        """Adds what directly follows `head`, and drops the oldest beyond EVENTS_RING_EVENTS."""
+        self._events += events
+        surplus = len(self._events) - conf.EVENTS_RING_EVENTS
+        if surplus > 0:
+            self.floor = self._events[surplus - 1].id
+            del self._events[:surplus]
+        self.head = events[-1].id
+        self.ended = self.ended or is_terminal(events[-1])
+        self._batches = {}
+
+    def batch(self, cursor: EventId) -> Batch | None:
+        """What follows `cursor`, or None when the ring does not hold it (yet, or any more)."""
+        if self.head is None or self.floor is None or not self.floor <= cursor < self.head:
+            return None
+        batch = self._batches.get(cursor)
+        if batch is None:
+            start = bisect_right(self._events, cursor, key=lambda event: event.id)
+            batch = self._batches[cursor] = Batch(self._events[start:])
+        return batch
+
+    def wake(self) -> None:
+        """Tells every waiting feed to look again."""
+        for feed in self.feeds:
+            feed.wake()
+
+
+class Hub:
+    """Keeps the rings of one event loop fresh.
+
+    Doorbells say which streams to read; they may be lost, doubled or late, because a sweep
+    every EVENTS_SWEEP_SECONDS reads all watched streams anyway.
+    """
+
+    def __init__(self) -> None:
+        self.broker = connect()
+        self.log = Log(self.broker)
+        self.closing = False
+        self.rings: dict[Stream, Ring] = {}
+        self._by_name: dict[str, Ring] = {}
+        self._rung: set[Ring] = set()
+        self._bell = asyncio.Event()
+        self._listener: DoorbellListener | None = None
+        self._tasks = [
+            asyncio.create_task(self._listen(), name="hub doorbells"),
+            asyncio.create_task(self._refill_forever(), name="hub refill"),
+            asyncio.create_task(self._sweep(), name="hub sweep"),
+            asyncio.create_task(self._keep_alive(), name="hub keep-alive"),
+        ]
+
+    async def join(self, feed: "Feed") -> Ring:
+        """Adds a reader to the ring of its stream; the first one subscribes."""
+        ring = self.rings.get(feed.stream)
+        if ring is None:
+            ring = self.rings[feed.stream] = self._by_name[feed.stream.name] = Ring(feed.stream)
+            ring.feeds.add(feed)
+            WATCHED_STREAMS.inc()
+            await self._subscribe(ring)
+        ring.feeds.add(feed)
+        return ring
+
+    async def leave(self, feed: "Feed", ring: Ring) -> None:
+        """Takes a reader away; the last one unsubscribes."""
+        ring.feeds.discard(feed)
+        if not ring.feeds and self.rings.get(ring.stream) is ring:
+            del self.rings[ring.stream], self._by_name[ring.stream.name]
+            self._rung.discard(ring)
+            WATCHED_STREAMS.dec()
+            await self._unsubscribe(ring)
+
+    def ring_all(self) -> None:
+        """Has every watched stream read."""
+        self._rung.update(self.rings.values())
+        self._bell.set()
+
+    def ask_again(self, ring: Ring) -> None:
+        """Wakes the readers of a ring as soon as it can be read."""
+        ring.disturbed = True
+        self._rung.add(ring)
+        self._bell.set()
+
+    def end_feeds(self) -> None:
+        """Ends every feed at its next event boundary: the process is about to stop."""
+        self.closing = True
+        for ring in self.rings.values():
+            ring.wake()
+
+    async def close(self) -> None:
+        """Ends the feeds and lets go of connections."""
+        self.end_feeds()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.log.close()
+        await self.broker.close()
+
+    async def _subscribe(self, ring: Ring) -> None:
+        if self._listener is not None:
+            try:
+                await self._listener.add(ring.stream)
+                return
+            except BrokerUnavailable:
+                logger.warning("No doorbells: the broker is away.")
+        # Without doorbells the sweep serves; the listener subscribes to everything when it is back.
+        self._rung.add(ring)
+        self._bell.set()
+
+    async def _unsubscribe(self, ring: Ring) -> None:
+        if self._listener is None:
+            return
+        try:
+            await self._listener.remove(ring.stream)
+            if self.rings.get(ring.stream) is not None:
+                # Someone joined while UNSUBSCRIBE was on its way.
+                await self._listener.add(ring.stream)
+        except BrokerUnavailable:
+            logger.warning("No doorbells: the broker is away.")
+
+    async def _listen(self) -> None:
+        """Hears doorbells; after a lost connection subscribes again, and rings for all that may have been missed."""
+        while True:
+            try:
+                async with self.broker.doorbells() as listener:
+                    for ring in list(self.rings.values()):
+                        await listener.add(ring.stream)
+                    self._listener = listener
+                    self.ring_all()
+                    await self._hear(listener)
+            except BrokerUnavailable as error:
+                logger.warning("Doorbells are silent: %s", error.__cause__ or error)
+            finally:
+                self._listener = None
+            await asyncio.sleep(0.5)
+
+    async def _hear(self, listener: DoorbellListener) -> None:
+        if not self.rings:
+            # redis-py reads only on a connection that has been subscribed once.
+            await listener.add(Stream("user", "-"))
+        async for name in listener:
+            ring = self._by_name.get(name)
+            if ring is not None:
+                self._rung.add(ring)
+                self._bell.set()
+
+    async def _refill_forever(self) -> None:
+        while True:
+            await self._bell.wait()
+            self._bell.clear()
+            rung, self._rung = self._rung, set()
+            try:
+                await self._refill(rung)
+            except Unavailable as error:
+                logger.warning("Readers wait: %s", error.message)
+                # What rang is still to be read; the pause keeps a dead broker from being hammered.
+                self._rung |= {ring for ring in rung if ring.feeds}
+                await asyncio.sleep(0.5)
+                self._bell.set()
+            except Exception:
+                # A mistake of ours must not stop every reader of the process; the sweep tries again.
+                logger.exception("The hub could not refill %d rings.", len(rung))
+                await asyncio.sleep(0.5)
+
+    async def _refill(self, rung: set[Ring]) -> None:
+        HUB_READS.inc()
+        new = [ring for ring in rung if ring.head is None]
+        if new:
+            heads = await self.log.heads([ring.stream for ring in new])
+            for ring in new:
+                ring.start(heads[ring.stream].id)
+                ring.wake()
+        old = [ring for ring in rung if ring not in new]
+        for start in range(0, len(old), 256):
+            part = old[start : start + 256]
+            readings = await self.log.read_many([(ring.stream, ring.head or START) for ring in part])
+            for ring, reading in zip(part, readings, strict=True):
+                await self._take(ring, reading)
+
+    async def _take(self, ring: Ring, reading: Reading) -> None:
+        if not reading.continuous:
+            heads = await self.log.heads([ring.stream])
+            ring.start(heads[ring.stream].id)
+        elif reading.events:
+            DELIVERY_LAG.observe(max(0.0, time.time() - reading.events[-1].at / 1000))
+            ring.extend(reading.events)
+            if len(reading.events) >= conf.EVENTS_READ_BATCH:
+                self._rung.add(ring)
+                self._bell.set()
+        elif not ring.disturbed:
+            return
+        ring.disturbed = False
+        ring.wake()
+
+    async def _sweep(self) -> None:
+        """Reads every watched stream now and then, and heals durable ones from the journal.
+
+        A worker may die between committing the end of a run and telling the broker: only the
+        journal knows then.
+        """
+        while True:
+            await asyncio.sleep(conf.EVENTS_SWEEP_SECONDS)
+            self.ring_all()
+            live = [ring for ring in self.rings.values() if ring.stream.durable and not ring.ended and ring.head is not None]
+            try:
+                await self._heal(live)
+            except Unavailable as error:
+                logger.warning("The sweep could not compare with the journal: %s", error.message)
+
+    async def _heal(self, rings: list[Ring]) -> None:
+        if not rings:
+            return
+        heads = await self.log.heads([ring.stream for ring in rings])
+        for ring in rings:
+            head, mine = heads[ring.stream], ring.head
+            if head.ended and mine is not None and head.id != mine:
+                # Readers find the rest, or that their cursor is not of this stream, in the log.
+                ring.start(head.id)
+                ring.wake()
+
+    async def _keep_alive(self) -> None:
+        """One clock for all connections: wakes feeds that have been quiet for SSE_KEEPALIVE_SECONDS."""
+        while True:
+            await asyncio.sleep(min(1.0, conf.SSE_KEEPALIVE_SECONDS / 4))
+            due = time.monotonic() - conf.SSE_KEEPALIVE_SECONDS
+            for ring in list(self.rings.values()):
+                for feed in list(ring.feeds):
+                    feed.keep_alive(due)
+
+
+_hubs: WeakKeyDictionary[asyncio.AbstractEventLoop, Hub] = WeakKeyDictionary()
+
+
+def current_hub() -> Hub:
+    """The hub of the running event loop, started at its first use."""
+    loop = asyncio.get_running_loop()
+    hub = _hubs.get(loop)
+    if hub is None:
+        hub = _hubs[loop] = Hub()
+    return hub
+
+
+async def close_hub() -> None:
+    """Closes the hub of the running event loop, if there is one."""
+    hub = _hubs.pop(asyncio.get_running_loop(), None)
+    if hub is not None:
+        await hub.close()

@@ -1,0 +1,18 @@
+"""What `/metrics` tells about the engine (Prometheus)."""
+
+from prometheus_client import Counter, Gauge, Histogram
+
+OPEN_FEEDS = Gauge("throughline_open_feeds", "Open feeds.", ["kind"], multiprocess_mode="livesum")
+WATCHED_STREAMS = Gauge("throughline_watched_streams", "Streams that some feed watches.", multiprocess_mode="livesum")
+APPENDED = Counter("throughline_events_appended_total", "Events appended to the broker.", ["kind"])
+DELIVERED = Counter("throughline_batches_delivered_total", "Batches of events handed to readers.", ["kind"])
+DELIVERY_LAG = Histogram(
+    "throughline_delivery_lag_seconds",
+    "From the making of an event to its arrival in a process's ring.",
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5),
+)
+HUB_READS = Counter("throughline_hub_reads_total", "Pipelined reads of the hub.")
+LOG_READS = Counter("throughline_log_reads_total", "Reads that the ring could not serve.", ["tier"])
+JOURNAL_LAG = Gauge("throughline_journal_lag_seconds", "Age of the oldest event not yet journaled.", multiprocess_mode="livemax")
+JOURNAL_WAITING = Gauge("throughline_journal_waiting_events", "Events not yet journaled.", multiprocess_mode="livesum")
+REFUSALS = Counter("throughline_refusals_total", "Requests refused.", ["reason"])

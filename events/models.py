@@ -1,0 +1,34 @@
+"""The journal's tables."""
+
+from typing import ClassVar
+
+from django.db import models
+
+
+class DurableStream(models.Model):
+    """One durable stream: its name, the lease number its writer must hold, and when it ended."""
+
+    name = models.CharField(max_length=200, unique=True)
+    lease = models.BigIntegerField(default=0)
+    created_at = models.DateTimeField(auto_now_add=True)
+    ended_at = models.DateTimeField(null=True, blank=True, db_index=True)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class JournalEvent(models.Model):
+    """One event of a durable stream, as it was published."""
+
+    stream = models.ForeignKey(DurableStream, on_delete=models.CASCADE, related_name="events")
+    seq = models.BigIntegerField()
+    type = models.CharField(max_length=100)
+    data = models.JSONField()
+    at = models.BigIntegerField()
+
+    class Meta:
+        constraints: ClassVar = [models.UniqueConstraint(fields=["stream", "seq"], name="journal_event_once")]
+        ordering: ClassVar = ["stream", "seq"]
+
+    def __str__(self) -> str:
+        return f"{self.stream_id}#{self.seq} {self.type}"

@@ -1,0 +1,89 @@
+"""A feed as an HTTP response, and the mark of views that open one."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+from django.http.response import HttpResponseBase
+
+from events import sse
+from events.feed import KEEPALIVE, Feed
+from events.hub import Batch, Encoder
+
+HEADERS = {
+    "Content-Type": "text/event-stream; charset=utf-8",
+    # no-transform and X-Accel-Buffering keep proxies, identity keeps GZipMiddleware from holding bytes back.
+    "Cache-Control": "no-cache, no-transform",
+    "X-Accel-Buffering": "no",
+    "Content-Encoding": "identity",
+    "X-Content-Type-Options": "nosniff",
+}
+
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+View = TypeVar("View", bound=Callable[..., Awaitable[HttpResponseBase]])
+
+
+def stream_endpoint(*methods: str, body_limit: int = 0) -> Callable[[View], View]:
+    """Marks an async view that answers with an `EventStreamResponse`, for these methods, with at most `body_limit` bytes of body.
+
+    Such views run without Django's middleware: see `events.asgi`. Their errors have the body of S0.
+    """
+
+    def mark(view: View) -> View:
+        view.stream_methods = methods  # type: ignore[attr-defined]
+        view.body_limit = body_limit  # type: ignore[attr-defined]
+        return view
+
+    return mark
+
+
+class EventStreamResponse(HttpResponseBase):
+    """A feed, told in one client's frames. `events.asgi` writes it, straight to ASGI `send`.
+
+    `prelude` is sent at once; `truncated` makes the frame that says why events are missing;
+    `close` is called once when the response is over, whatever happened.
+    """
+
+    streaming = True
+
+    def __init__(
+        self,
+        *,
+        feed: Feed | None,
+        encoder: Encoder,
+        prelude: bytes = sse.CONNECTED,
+        truncated: Callable[[Batch], bytes] | None = None,
+        closing: Callable[[], Awaitable[None]] | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> None:
+        super().__init__(headers=HEADERS | (headers or {}))
+        self._feed = feed
+        self._encoder = encoder
+        self._prelude = prelude
+        self._truncated = truncated
+        self._closing = closing
+
+    def stop(self) -> None:
+        """Ends the feed: the client has left."""
+        if self._feed is not None:
+            self._feed.stop()
+
+    async def write(self, send: Send) -> None:
+        """Writes everything until the feed ends. A slow client is waited for here, and costs nothing elsewhere."""
+        try:
+            await send({"type": "http.response.body", "body": self._prelude, "more_body": True})
+            if self._feed is not None:
+                async with self._feed as feed:
+                    await self._write_feed(feed, send)
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+        finally:
+            if self._closing is not None:
+                await self._closing()
+
+    async def _write_feed(self, feed: Feed, send: Send) -> None:
+        encoder = self._encoder
+        while (batch := await feed.next()) is not None:
+            data = sse.KEEPALIVE if batch is KEEPALIVE else batch.encoded(encoder)
+            if batch.reason and self._truncated is not None:
+                data = self._truncated(batch) + data
+            if data:
+                await send({"type": "http.response.body", "body": data, "more_body": True})

@@ -1,0 +1,40 @@
+"""The frames of the user feed (S0): one envelope per event, the same for every reader of a stream. No I/O."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from events import sse
+from events.event import Event, to_json
+from events.hub import Batch
+from events.streams import Stream
+
+
+@dataclass(frozen=True, slots=True)
+class UserFeedDialect:
+    """Envelopes with `type, ts, user_id, topic, scope, payload, id` for one user's stream."""
+
+    stream: Stream
+
+    def frame(self, event: Event) -> bytes:
+        """One `id:` and one `data:` line, no `event:`."""
+        envelope = {
+            "type": event.type,
+            "ts": _iso(event.at),
+            "user_id": self.stream.id,
+            "topic": self.stream.name,
+            "scope": event.data.get("scope", {}),
+            "payload": event.data.get("payload", event.data),
+            "id": str(event.id),
+        }
+        return sse.frame(to_json(envelope), id=str(event.id))
+
+
+def truncated_frame(batch: Batch) -> bytes:
+    """Says that events are missing before this batch. Without an id: it is not a place to resume from."""
+    oldest = str(batch.events[0].id) if batch.events else ""
+    payload = {"oldest_retained_id": oldest, "reason": batch.reason}
+    return sse.frame(to_json({"type": "backlog.truncated", "payload": payload}))
+
+
+def _iso(milliseconds: int) -> str:
+    return datetime.fromtimestamp(milliseconds / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{milliseconds % 1000:03d}Z"

@@ -1,0 +1,50 @@
+"""What a web process does at its start and end.
+
+uvicorn tells the application of its end only after all responses are over, and open streams are never
+over by themselves. So the signals that stop uvicorn first end our feeds, at an event boundary.
+"""
+
+import asyncio
+import logging
+import signal
+from collections.abc import Awaitable, Callable
+from types import FrameType
+from typing import Any
+
+from chat.sweep import Sweep
+from events.broker.connect import connect
+from events.hub import close_hub, current_hub
+
+logger = logging.getLogger(__name__)
+
+Message = dict[str, Any]
+
+
+async def lifespan(scope: Message, receive: Callable[[], Awaitable[Message]], send: Callable[[Message], Awaitable[None]]) -> None:
+    """The ASGI lifespan protocol: https://asgi.readthedocs.io/en/latest/specs/lifespan.html."""
+    del scope
+    await receive()
+    broker = connect()
+    sweep = asyncio.create_task(Sweep(broker=broker).run_forever(), name="sweep")
+    _end_feeds_on_signals()
+    await send({"type": "lifespan.startup.complete"})
+    await receive()
+    sweep.cancel()
+    await asyncio.gather(sweep, return_exceptions=True)
+    await close_hub()
+    await broker.close()
+    await send({"type": "lifespan.shutdown.complete"})
+
+
+def _end_feeds_on_signals() -> None:
+    hub = current_hub()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        uvicorn_stops = signal.getsignal(number)
+
+        def stop(received: int, frame: FrameType | None, then: Any = uvicorn_stops) -> None:
+            loop.call_soon_threadsafe(hub.end_feeds)
+            if callable(then):
+                then(received, frame)
+
+        signal.signal(number, stop)

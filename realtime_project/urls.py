@@ -1,0 +1,19 @@
+"""Every address, in one place."""
+
+from django.contrib import admin
+from django.urls import include, path
+
+from events.views import user_feed
+from realtime_project import views
+
+urlpatterns = [
+    path("healthz", views.healthz),
+    path("readyz", views.readyz),
+    path("metrics", views.metrics),
+    path("admin/", admin.site.urls),
+    path("api/v1/auth/me", views.MeView.as_view()),
+    path("api/v1/auth/", include("accounts.urls")),
+    path("api/events", user_feed),
+    path("", include("accounts.page_urls")),
+    path("", include("chat.urls")),
+]
