@@ -7,7 +7,7 @@ from django.forms import ModelForm
 from django.http import HttpRequest
 
 from accounts import services
-from accounts.forms import AdminLoginForm
+from accounts.forms import AdminLoginForm, ApiKeyForm
 from accounts.models import ApiKey, Membership, Organization, User
 
 admin.site.login_form = AdminLoginForm
@@ -54,6 +54,7 @@ class ApiKeyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # not generic wh
     search_fields = ("name", "prefix", "user__username", "user__public_id")
     list_select_related = ("user",)
     autocomplete_fields = ("user",)
+    form = ApiKeyForm
     fields = ("user", "name")
     actions = ("revoke",)
 

@@ -25,5 +25,5 @@ class TooManyApiKeys(APIException):
     """The user has as many API keys as allowed: 409."""
 
     status_code = 409
-    default_detail = "You have as many API keys as allowed. Revoke one first."
+    default_detail = "This user has as many API keys as allowed. Revoke one first."
     default_code = "too_many_api_keys"

@@ -9,7 +9,9 @@ from django.contrib.auth.forms import AuthenticationForm
 from django.core.exceptions import ValidationError
 from rest_framework.exceptions import Throttled
 
-from accounts import throttle
+from accounts import services, throttle
+from accounts.exceptions import TooManyApiKeys
+from accounts.models import ApiKey
 
 
 class LimitedAttempts(forms.Form):
@@ -31,6 +33,22 @@ class LimitedAttempts(forms.Form):
             raise ValidationError(f"Too many attempts. Try again in {self.retry_after} seconds.", code="throttled") from error
         cleaned = super().clean()
         throttle.forget_attempts(username=username, address=address)
+        return cleaned
+
+
+class ApiKeyForm(forms.ModelForm):  # type: ignore[type-arg]  # not generic when it runs
+    """The admin's form for a new key."""
+
+    class Meta:
+        model = ApiKey
+        fields = ("user", "name")
+
+    def clean(self) -> dict[str, Any] | None:
+        """Refuses a key too many here, where it can be said beside the field."""
+        cleaned = super().clean()
+        user = self.cleaned_data.get("user")
+        if user is not None and services.has_all_api_keys(user_pk=user.pk):
+            raise ValidationError({"user": f"{TooManyApiKeys.default_detail}"})
         return cleaned
 
 

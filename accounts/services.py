@@ -194,11 +194,16 @@ def issue_api_key(*, user_pk: int, name: str) -> NewApiKey:
     """A new API key of a user, for an operator. Raises TooManyApiKeys at API_KEYS_PER_USER keys in force."""
     # Locking the user makes two creations at the same moment count each other.
     User.objects.select_for_update().get(pk=user_pk)
-    if len(list_api_keys(user_pk=user_pk)) >= conf.API_KEYS_PER_USER:
+    if has_all_api_keys(user_pk=user_pk):
         raise TooManyApiKeys
     key = f"sk_{secrets.token_hex(16)}"
     row = ApiKey.objects.create(user_id=user_pk, name=name, prefix=key[:KEY_PREFIX_LENGTH], digest=digest(key))
     return NewApiKey(row=row, key=key)
+
+
+def has_all_api_keys(*, user_pk: int) -> bool:
+    """Whether a user has as many API keys in force as allowed."""
+    return ApiKey.objects.filter(user_id=user_pk, revoked_at__isnull=True).count() >= conf.API_KEYS_PER_USER
 
 
 def list_api_keys(*, user_pk: int) -> list[ApiKey]:
