@@ -1,5 +1,7 @@
 """Who is asking: `authenticate` for async code, `CallerAuthentication` for DRF views, by the same rules."""
 
+from typing import cast
+
 from django.http import HttpRequest
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.exceptions import NotAuthenticated
@@ -49,6 +51,11 @@ class CallerAuthentication(BaseAuthentication):
     def authenticate_header(self, request: Request) -> str:  # noqa: ARG002 - DRF's signature
         """For `WWW-Authenticate`; having one makes DRF answer 401 and not 403."""
         return "Bearer"
+
+
+def caller_of(request: Request) -> Caller:
+    """Who asks, in a DRF view that needs credentials."""
+    return cast("Caller", request.auth)
 
 
 def scope_of(request: HttpRequest) -> Scope:

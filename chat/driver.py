@@ -103,7 +103,7 @@ class Driver:
         if reason is not None:
             raise EngineError("engine_not_available", reason, retryable=False)
         # Closed whatever happens: a stopped answer must not keep its upstream connection.
-        async with aclosing(chosen.stream(self.claim.request)) as parts:  # type: ignore[type-var]
+        async with aclosing(chosen.stream(self.claim.request)) as parts:
             async for part in parts:
                 self.started = True
                 self._take(part)

@@ -33,7 +33,7 @@ class QuestionSerializer(serializers.Serializer[Any]):
     question = CleanCharField(trim_whitespace=False)
     conversation_id = serializers.UUIDField(required=False, allow_null=True, default=None, format="hex_verbose")
     application_id = CleanCharField(required=False, allow_blank=True, default="", max_length=128)
-    attachments = AttachmentSerializer(many=True, required=False, default=list, max_length=20)
+    attachments = serializers.ListField(child=AttachmentSerializer(), required=False, default=list, max_length=20)
     temperature = serializers.FloatField(required=False, min_value=0, max_value=2)
     max_tokens = serializers.IntegerField(required=False, min_value=1, max_value=1_000_000)
     seed = serializers.IntegerField(required=False, min_value=0, max_value=2**31 - 1)

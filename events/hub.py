@@ -5,7 +5,7 @@ import logging
 import time
 from bisect import bisect_right
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 from weakref import WeakKeyDictionary
 
 from events.broker.base import DoorbellListener, Reading
@@ -17,9 +17,6 @@ from events.log import Log
 from events.metrics import DELIVERY_LAG, HUB_READS, WATCHED_STREAMS
 from events.streams import Stream
 
-if TYPE_CHECKING:
-    from events.feed import Feed
-
 logger = logging.getLogger(__name__)
 
 
@@ -29,6 +26,18 @@ class Encoder(Protocol):
     def frame(self, event: Event) -> bytes:
         """The bytes for one event; empty when that client does not see it."""
         ...
+
+
+class Reader(Protocol):
+    """What the hub knows of a feed."""
+
+    stream: Stream
+
+    def wake(self) -> None:
+        """Look again."""
+
+    def keep_alive(self, due: float) -> None:
+        """Give a sign of life if the last one was before the monotonic time `due`."""
 
 
 class Batch:
@@ -64,7 +73,7 @@ class Ring:
         self.ended = False
         self.disturbed = False
         """Some reader could not read the log: the next successful read of this ring wakes them all."""
-        self.feeds: set[Feed] = set()
+        self.feeds: set[Reader] = set()
         self._events: list[Event] = []
         self._batches: dict[EventId, Batch] = {}
 
@@ -124,7 +133,7 @@ class Hub:
             asyncio.create_task(self._keep_alive(), name="hub keep-alive"),
         ]
 
-    async def join(self, feed: "Feed") -> Ring:
+    async def join(self, feed: Reader) -> Ring:
         """Adds a reader to the ring of its stream; the first one subscribes."""
         ring = self.rings.get(feed.stream)
         if ring is None:
@@ -135,7 +144,7 @@ class Hub:
         ring.feeds.add(feed)
         return ring
 
-    async def leave(self, feed: "Feed", ring: Ring) -> None:
+    async def leave(self, feed: Reader, ring: Ring) -> None:
         """Takes a reader away; the last one unsubscribes."""
         ring.feeds.discard(feed)
         if not ring.feeds and self.rings.get(ring.stream) is ring:

@@ -14,28 +14,24 @@ from accounts.conf import AccountsSettings
 from chat.conf import ChatSettings
 from events.conf import EventsSettings
 from realtime_project.conf import ProjectSettings
+from realtime_project.logs import logging_config
+from realtime_project.running import placeholder_key, told
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = environ.Env()
 env.read_env(BASE_DIR / ".env")
 
 APP_SETTINGS = (ProjectSettings, AccountsSettings, EventsSettings, ChatSettings)
-for _class in APP_SETTINGS:
-    for _name, _type in get_type_hints(_class).items():
-        globals()[_name] = env.get_value(_name, cast=_type, default=_class.__dict__[_name])
-
-DATA_DIR: str
-SECRET_KEY: str
-DEBUG: bool
-ALLOWED_HOSTS: list[str]
-CSRF_TRUSTED_ORIGINS: list[str]
-CORS_ALLOWED_ORIGINS: list[str]
-DATABASE_URL: str
-REDIS_URL: str
-DATABASE_POOL_SIZE: int
-OPENAI_BASE_URL: str
-OPENAI_API_KEY: str
-OPENAI_MODEL: str
+given: dict[str, Any] = {
+    name: env.get_value(name, cast=kind, default=declared.__dict__[name])
+    for declared in APP_SETTINGS
+    for name, kind in get_type_hints(declared).items()
+}
+# A server started by `manage.py serve` on the same DATA_DIR tells other commands its addresses and its key.
+for name in ("DATABASE_URL", "REDIS_URL", "SECRET_KEY"):
+    given[name] = given[name] or told(name)
+given["SECRET_KEY"] = given["SECRET_KEY"] or placeholder_key()
+globals().update(given)
 
 INSTALLED_APPS = [
     "realtime_project",
@@ -93,15 +89,15 @@ TEMPLATES = [
     }
 ]
 
-DATABASES: dict[str, dict[str, Any]] = {"default": env.db_url_config(DATABASE_URL)}
+DATABASES: dict[str, dict[str, Any]] = {"default": env.db_url_config(given["DATABASE_URL"] or "postgres://")}
 DATABASES["default"].update(
     CONN_HEALTH_CHECKS=True,
-    OPTIONS={"pool": {"min_size": 1, "max_size": DATABASE_POOL_SIZE, "timeout": 10}, "connect_timeout": 5},
+    OPTIONS={"pool": {"min_size": 1, "max_size": given["DATABASE_POOL_SIZE"], "timeout": 10}, "connect_timeout": 5},
 )
 CHANNEL_LAYERS = {
     "default": {
         "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
-        "CONFIG": {"hosts": [REDIS_URL]},
+        "CONFIG": {"hosts": [given["REDIS_URL"]]},
     }
 }
 REST_FRAMEWORK = {
@@ -115,7 +111,7 @@ REST_FRAMEWORK = {
 CHAT_ENGINES: dict[str, dict[str, Any]] = json.loads(env.str("CHAT_ENGINES", "{}")) or {
     "openai": {
         "BACKEND": "chat.engines.openai.OpenAIEngine",
-        "OPTIONS": {"base_url": OPENAI_BASE_URL, "api_key": OPENAI_API_KEY, "model": OPENAI_MODEL},
+        "OPTIONS": {"base_url": given["OPENAI_BASE_URL"], "api_key": given["OPENAI_API_KEY"], "model": given["OPENAI_MODEL"]},
     },
     "local": {"BACKEND": "chat.engines.local.LocalEngine", "OPTIONS": {}},
     "extractive": {"BACKEND": "chat.engines.extractive.ExtractiveEngine", "OPTIONS": {}},
@@ -126,3 +122,4 @@ CORS_EXPOSE_HEADERS = ["Retry-After", "Location", "x-workflow-run-id", "x-resuma
 SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin"
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
+LOGGING = logging_config(given["LOG_FORMAT"], given["LOG_LEVEL"])

@@ -4,6 +4,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from accounts.authentication import caller_of
 from chat.serializers import ConversationSerializer, TitleSerializer
 from chat.services import conversations
 from events.exceptions import InvalidRequest
@@ -14,7 +15,7 @@ class ConversationsView(APIView):
 
     def get(self, request: Request) -> Response:
         """One page."""
-        found, following = conversations.list_conversations(caller=request.user, cursor=request.query_params.get("cursor", ""))
+        found, following = conversations.list_conversations(caller=caller_of(request), cursor=request.query_params.get("cursor", ""))
         return Response({"results": ConversationSerializer(found, many=True).data, "next": following})
 
 
@@ -24,20 +25,20 @@ class ConversationView(APIView):
     def get(self, request: Request, conversation_id: str) -> Response:
         """One conversation."""
         id_ = conversations.parse_id(conversation_id, what="conversation_id")
-        return Response(ConversationSerializer(conversations.conversation(caller=request.user, conversation_id=id_)).data)
+        return Response(ConversationSerializer(conversations.conversation(caller=caller_of(request), conversation_id=id_)).data)
 
     def patch(self, request: Request, conversation_id: str) -> Response:
         """Renames it."""
         id_ = conversations.parse_id(conversation_id, what="conversation_id")
         serializer = TitleSerializer(data=request.data)
         serializer.is_valid(raise_exception=True)
-        renamed = conversations.rename(caller=request.user, conversation_id=id_, title=serializer.validated_data["title"])
+        renamed = conversations.rename(caller=caller_of(request), conversation_id=id_, title=serializer.validated_data["title"])
         return Response(ConversationSerializer(renamed).data)
 
     def delete(self, request: Request, conversation_id: str) -> Response:
         """Deletes it, with its messages."""
         id_ = conversations.parse_id(conversation_id, what="conversation_id")
-        conversations.delete(caller=request.user, conversation_id=id_)
+        conversations.delete(caller=caller_of(request), conversation_id=id_)
         return Response(status=204)
 
 
@@ -50,5 +51,5 @@ class MessagesView(APIView):
         before = request.query_params.get("before", "")
         if before and not (before.isascii() and before.isdigit() and len(before) < 10):
             raise InvalidRequest("before must be a `next` of an earlier page.")
-        found, older = conversations.messages(caller=request.user, conversation_id=id_, before=int(before) if before else None)
+        found, older = conversations.messages(caller=caller_of(request), conversation_id=id_, before=int(before) if before else None)
         return Response({"results": found, "next": older})

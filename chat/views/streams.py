@@ -11,7 +11,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from accounts.authentication import authenticate
+from accounts.authentication import authenticate, caller_of
 from accounts.threads import in_thread
 from chat.conf import conf
 from chat.dialects.docsgpt import DocsGPTDialect
@@ -70,7 +70,7 @@ class TailView(APIView):
     def get(self, request: Request, message_id: str) -> Response:
         """See S0."""
         id_ = conversations.parse_id(message_id, what="message_id")
-        return Response(answers.tail(caller=request.user, message_id=id_))
+        return Response(answers.tail(caller=caller_of(request), message_id=id_))
 
 
 class StopView(APIView):
@@ -81,7 +81,7 @@ class StopView(APIView):
     def post(self, request: Request, message_id: str) -> Response:
         """See S0."""
         id_ = conversations.parse_id(message_id, what="message_id")
-        status = answers.stop(caller=request.user, message_id=id_)
+        status = answers.stop(caller=caller_of(request), message_id=id_)
         return Response({"success": True, "message_id": str(id_), "status": status}, status=202)
 
 
