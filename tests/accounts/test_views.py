@@ -2,6 +2,8 @@ import json
 import time
 
 import pytest
+from asgiref.sync import sync_to_async
+from django.db import connections
 from django.middleware.csrf import _get_new_csrf_string
 from django.test import AsyncClient, Client
 
@@ -212,3 +214,5 @@ async def test_views_work_the_same_under_asgi(alice_token):
     assert response.json()["credential"] == "jwt"
     assert (await client.get("/who", {"token": alice_token})).json()["credential"] == "jwt"
     assert (await client.get("/who")).status_code == 401
+    # Django's test client leaves the connection of the thread that ran the sync view open.
+    await sync_to_async(connections.close_all)()
