@@ -25,6 +25,7 @@ EXCERPT_CHARS = 300
 WORDS_PER_PART = 3
 # BM25's usual constants.
 K1, B = 1.2, 0.75
+LONG_WORD = 6
 # A sentence must match words that carry so much of the question's weight, else it is no answer.
 LEAST_COVERAGE = 0.25
 # A sentence this much weaker than the best is not quoted beside it.
@@ -139,10 +140,23 @@ def _forms(asked: list[str], sentences: list[Sentence]) -> dict[str, str]:
 
 
 def _weights(asked: list[str], counted: list[Counter[str]]) -> dict[str, float]:
-    """Inverse document frequency of the question's words, a sentence being a document."""
+    """What each word of the question is worth: its inverse document frequency, a sentence being a document.
+
+    A short word is worth less, because in a few sentences the rarity of "how" says nothing; a
+    word that occurs nowhere is worth as much as one that occurs once.
+    """
     number = len(counted)
     holding = Counter(word for counts in counted for word in counts)
-    return {word: math.log(1 + (number - holding[word] + 0.5) / (holding[word] + 0.5)) for word in asked}
+    return {
+        word: math.log(1 + (number - found + 0.5) / (found + 0.5)) * _length_weight(word)
+        for word in asked
+        for found in [max(1, holding[word])]
+    }
+
+
+def _length_weight(word: str) -> float:
+    """From 0 to 1; digits, and pairs of an unspaced script, count in full."""
+    return 1.0 if word.isdigit() or _UNSPACED.search(word) else min(len(word), LONG_WORD) / LONG_WORD
 
 
 def _distinct(ranked: Iterable[Sentence]) -> list[Sentence]:

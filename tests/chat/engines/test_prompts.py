@@ -1,0 +1,20 @@
+from chat.engines.base import EngineRequest, Turn
+from chat.engines.prompts import chat_messages
+
+
+def test_without_prompt_history_or_texts_there_is_only_the_question() -> None:
+    assert chat_messages(EngineRequest("Why?")) == [{"role": "user", "content": "Why?"}]
+
+
+def test_attached_texts_are_numbered_as_they_are_to_be_cited() -> None:
+    request = EngineRequest(
+        "Why?", system_prompt="Be brief.", history=(Turn("user", "Hi"),), attachments=(("a", "A."), ("b", "B."))
+    )
+    system, earlier, question = chat_messages(request)
+    assert (system["content"], earlier["content"]) == ("Be brief.", "Hi")
+    assert question["content"].index("[1] a\nA.") < question["content"].index("[2] b\nB.") < question["content"].index("Why?")
+
+
+def test_every_message_can_be_encoded() -> None:
+    for message in chat_messages(EngineRequest("\ud83d", system_prompt="\udc00", history=(Turn("user", "\x00"),))):
+        assert message["content"] == "\ufffd"
