@@ -5,6 +5,7 @@ from typing import Any
 from django.conf import settings
 from django.core.checks import CheckMessage, Error
 from django.core.checks import Warning as Advice
+from django.utils.encoding import force_bytes
 
 from accounts.conf import conf
 
@@ -30,7 +31,7 @@ def _check_algorithm() -> list[CheckMessage]:
 
 
 def _check_key_length() -> list[CheckMessage]:
-    if conf.JWT_ALGORITHM == "HS256" and len((conf.JWT_SIGNING_KEY or settings.SECRET_KEY).encode()) < 32:
+    if conf.JWT_ALGORITHM == "HS256" and len(force_bytes(conf.JWT_SIGNING_KEY or settings.SECRET_KEY)) < 32:
         hint = "RFC 7518, section 3.2, wants at least 32 bytes for HS256. Set a longer JWT_SIGNING_KEY or SECRET_KEY."
         return [Advice("The key that signs tokens is short.", hint=hint, id="accounts.W002")]
     return []

@@ -14,6 +14,7 @@ from typing import Any
 
 import jwt
 from django.conf import settings
+from django.utils.encoding import force_str
 from rest_framework.exceptions import AuthenticationFailed
 from rest_framework_simplejwt.backends import TokenBackend
 from rest_framework_simplejwt.exceptions import TokenBackendError, TokenBackendExpiredToken
@@ -107,7 +108,7 @@ def _backend_for(
 def _backend() -> SigningBackend:
     signing = _pem(conf.JWT_SIGNING_KEY)
     if conf.JWT_ALGORITHM == "HS256":
-        signing = signing or settings.SECRET_KEY
+        signing = signing or force_str(settings.SECRET_KEY)
     return _backend_for(
         conf.JWT_ALGORITHM,
         signing,
