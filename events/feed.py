@@ -35,6 +35,7 @@ class Feed:
         self._waiter: asyncio.Future[None] | None = None
         self._quiet = False
         self._done = False
+        self._delivered = DELIVERED.labels(stream.kind)
 
     async def __aenter__(self) -> Self:
         OPEN_FEEDS.labels(self.stream.kind).inc()
@@ -85,7 +86,7 @@ class Feed:
             batch = await self._read(ring)
         if batch is None:
             return None
-        DELIVERED.labels(self.stream.kind).inc()
+        self._delivered.inc(len(batch.events))
         if batch.last is not None:
             self.cursor = batch.last
         self._done = self._done or batch.terminal
@@ -99,14 +100,14 @@ class Feed:
         generation = ring.generation
         try:
             reading = await self.hub.log.read(self.stream, self.cursor)
+            if not reading.continuous and not reading.events:
+                # Nothing is retained, or the cursor lies beyond the head: everything there is, from the start.
+                whole = await self.hub.log.read(self.stream, START)
+                self.cursor = START
+                return Batch(whole.events, reason=reading.reason)
         except Unavailable:
             self.hub.ask_again(ring)
             return None
-        if not reading.continuous and not reading.events:
-            # Nothing is retained, or the cursor lies beyond the head: from here on, from the start.
-            self.cursor = START
-            reading_after = await self.hub.log.read(self.stream, START)
-            return Batch(reading_after.events, reason=reading.reason)
         if not reading.events:
             # Caught up: from here on the ring serves. It may have moved on during the read, before anyone could wake us.
             self._generation = generation

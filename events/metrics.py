@@ -5,7 +5,7 @@ from prometheus_client import Counter, Gauge, Histogram
 OPEN_FEEDS = Gauge("throughline_open_feeds", "Open feeds.", ["kind"], multiprocess_mode="livesum")
 WATCHED_STREAMS = Gauge("throughline_watched_streams", "Streams that some feed watches.", multiprocess_mode="livesum")
 APPENDED = Counter("throughline_events_appended_total", "Events appended to the broker.", ["kind"])
-DELIVERED = Counter("throughline_batches_delivered_total", "Batches of events handed to readers.", ["kind"])
+DELIVERED = Counter("throughline_events_delivered_total", "Events handed to readers (joined ones count once).", ["kind"])
 DELIVERY_LAG = Histogram(
     "throughline_delivery_lag_seconds",
     "From the making of an event to its arrival in a process's ring.",

@@ -15,7 +15,6 @@ from chat.conf import ChatSettings
 from events.conf import EventsSettings
 from realtime_project.conf import ProjectSettings
 from realtime_project.logs import logging_config
-from realtime_project.running import placeholder_key, told
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = environ.Env()
@@ -27,10 +26,6 @@ given: dict[str, Any] = {
     for declared in APP_SETTINGS
     for name, kind in get_type_hints(declared).items()
 }
-# A server started by `manage.py serve` on the same DATA_DIR tells other commands its addresses and its key.
-for name in ("DATABASE_URL", "REDIS_URL", "SECRET_KEY"):
-    given[name] = given[name] or told(name)
-given["SECRET_KEY"] = given["SECRET_KEY"] or placeholder_key()
 globals().update(given)
 
 INSTALLED_APPS = [
@@ -51,6 +46,7 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
 ]
 MIDDLEWARE = [
+    "realtime_project.middleware.content_security_policy",
     "corsheaders.middleware.CorsMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",

@@ -7,8 +7,9 @@ from datetime import timedelta
 from typing import Any
 
 from django.db import connection, transaction
+from django.db.models import Count, Q
 from django.utils import timezone
-from procrastinate.contrib.django.models import ProcrastinateJob
+from procrastinate.contrib.django.models import ProcrastinateJob, ProcrastinateWorker
 
 from accounts.caller import Caller
 from chat.conf import conf
@@ -270,7 +271,5 @@ def requeue_forgotten() -> int:
 
 def counts() -> dict[str, int]:
     """How many runs are in each open status."""
-    result = {status.value: 0 for status in Run.OPEN}
-    for status in Run.objects.filter(status__in=Run.OPEN).values_list("status", flat=True):
-        result[status] += 1
-    return result
+    found = Run.objects.filter(status__in=Run.OPEN).values_list("status").annotate(Count("pk"))
+    return {status.value: 0 for status in Run.OPEN} | dict(found)

@@ -40,7 +40,7 @@ async def ask(request: HttpRequest) -> HttpResponseBase:
         idempotency_key=request.headers.get("Idempotency-Key", ""),
         body=request.body,
     )
-    return _follow(message, START)
+    return await _open(message, START)
 
 
 @stream_endpoint("GET")
@@ -50,16 +50,7 @@ async def events(request: HttpRequest, message_id: str) -> HttpResponseBase:
     id_ = conversations.parse_id(message_id, what="message_id")
     message = await in_thread(conversations.message_of, caller=caller, message_id=id_)
     cursor = _cursor(request.headers, request.GET)
-    run = message.run
-    if run.status not in Run.OPEN:
-        if cursor.major == run.head:
-            # EventSource would ask again and again otherwise.
-            return HttpResponse(status=204)
-        if cursor.major > run.head:
-            cursor = START
-        if await in_thread(answers.is_pruned, message=message):
-            return _follow_nothing(message)
-    return _follow(message, cursor)
+    return await _open(message, cursor)
 
 
 class TailView(APIView):
@@ -117,12 +108,24 @@ def _cursor(headers: Mapping[str, str], query: Mapping[str, str]) -> EventId:
     return EventId(int(text), 0) if _DIGITS.fullmatch(text.strip()) else START
 
 
+async def _open(message: Message, cursor: EventId) -> HttpResponseBase:
+    run = message.run
+    if run.status in Run.OPEN:
+        return _follow(message, cursor)
+    if cursor.major == run.head:
+        # EventSource would ask again and again otherwise.
+        return HttpResponse(status=204)
+    if await in_thread(answers.is_pruned, message=message):
+        return _tell_from_row(message)
+    return _follow(message, cursor if cursor.major < run.head else START)
+
+
 def _follow(message: Message, cursor: EventId) -> EventStreamResponse:
     feed = Feed(hub=current_hub(), stream=questions.message_stream(message.pk), cursor=cursor)
     return EventStreamResponse(feed=feed, encoder=DIALECT, headers={"Location": f"/api/messages/{message.pk}/events"})
 
 
-def _follow_nothing(message: Message) -> EventStreamResponse:
+def _tell_from_row(message: Message) -> EventStreamResponse:
     """An answer whose journal is pruned, told from its row."""
     frames = b"".join(map(DIALECT.frame, answers.rebuilt_events(message)))
     return EventStreamResponse(feed=None, encoder=DIALECT, prelude=b":\n" + frames)
