@@ -19,10 +19,9 @@ from django.core.handlers.asgi import ASGIHandler, ASGIRequest, get_script_prefi
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.urls import Resolver404, ResolverMatch, resolve, set_script_prefix
-from rest_framework.exceptions import APIException
 
 from events.conf import conf
-from events.exceptions import InvalidRequest, MethodNotAllowed, ThroughlineError, TooLarge, error_response, from_drf
+from events.exceptions import InvalidRequest, MethodNotAllowed, ThroughlineError, TooLarge, error_response, translated
 from events.metrics import REFUSALS
 from events.responses import EventStreamResponse, Send
 
@@ -114,13 +113,11 @@ async def _answer(match: ResolverMatch, request: HttpRequest, receive: Receive) 
         raise
     except DisallowedHost:
         error: ThroughlineError = InvalidRequest("This server does not answer to that host name; see the setting ALLOWED_HOSTS.")
-    except APIException as raised:
-        error = from_drf(raised)
-    except ThroughlineError as raised:
-        error = raised
-    except Exception:
-        logger.exception("A stream could not be opened: %s", request.path)
-        error = ThroughlineError()
+    except Exception as raised:
+        known = translated(raised)
+        if known is None:
+            logger.exception("A stream could not be opened: %s", request.path)
+        error = known or ThroughlineError()
     REFUSALS.labels(error.code).inc()
     return error_response(error, shape="success")
 

@@ -7,6 +7,7 @@ Each class says in its docstring what is told to the client; `code` is for progr
 import inspect
 from typing import Any
 
+from django.db import InterfaceError, OperationalError
 from django.http import JsonResponse
 from rest_framework import exceptions as drf
 from rest_framework.response import Response
@@ -142,13 +143,24 @@ BY_STATUS: dict[int, type[ThroughlineError]] = {
 }
 
 
-def from_drf(error: drf.APIException) -> ThroughlineError:
-    """Our error for one of Django REST framework's (accounts and parsers raise those)."""
-    message = error.detail if isinstance(error.detail, str) else str(error.detail)
-    wait = getattr(error, "wait", None)
-    if wait is not None:
-        return TooMany(message, retry_after=wait)
-    return BY_STATUS.get(error.status_code, ThroughlineError)(message)
+def translated(error: Exception) -> ThroughlineError | None:
+    """Our error for one of ours, of Django REST framework's or of the database's; None for a mistake in the code."""
+    match error:
+        case ThroughlineError():
+            return error
+        case drf.APIException():
+            return _from_drf(error)
+        case OperationalError() | InterfaceError():
+            return JournalUnavailable()
+    return None
+
+
+def _from_drf(error: drf.APIException) -> ThroughlineError:
+    # accounts, which knows nothing of this tree, and DRF's parsers raise these.
+    kind = BY_STATUS.get(error.status_code, ThroughlineError)
+    translated = kind(error.detail if isinstance(error.detail, str) else str(error.detail))
+    translated.retry_after = getattr(error, "wait", None) or translated.retry_after
+    return translated
 
 
 def error_response(error: ThroughlineError, *, shape: str = "detail") -> JsonResponse:
@@ -160,8 +172,8 @@ def error_response(error: ThroughlineError, *, shape: str = "detail") -> JsonRes
 def drf_exception_handler(error: Exception, context: dict[str, Any]) -> Response | JsonResponse | None:
     """Answers our errors in DRF views; a view with `error_shape = "success"` gets the body of S0."""
     shape = getattr(context.get("view"), "error_shape", "detail")
-    if isinstance(error, drf.APIException) and shape != "detail":
-        error = from_drf(error)
-    if isinstance(error, ThroughlineError):
-        return error_response(error, shape=shape)
-    return exception_handler(error, context)
+    known = translated(error)
+    if known is None or (isinstance(error, drf.APIException) and shape == "detail"):
+        # DRF tells its own errors in the body of REST, field by field.
+        return exception_handler(error, context)
+    return error_response(known, shape=shape)

@@ -25,8 +25,8 @@ class ProjectSettings(AppSettings):
     REDIS_URL: str = told("REDIS_URL")
     """A Redis 7 or Valkey to use; not set: the embedded one."""
 
-    DATABASE_POOL_SIZE: int = 10
-    """Most database connections of one process."""
+    DATABASE_POOL_SIZE: int = 16
+    """Most database connections of one process; at least EVENTS_THREADS and DATABASE_THREADS together."""
 
     SECRET_KEY: str = told("SECRET_KEY") or placeholder_key()
     """Django's signing key; not set: `manage.py serve` makes one, kept in DATA_DIR; processes started apart need the same."""
