@@ -7,7 +7,7 @@ class ChatSettings(AppSettings):
     """What chat can be told."""
 
     CHAT_ENGINE: str = "auto"
-    """Alias in CHAT_ENGINES that answers; auto: openai when configured, else local when installed, else extractive; none: refuse."""
+    """Alias in CHAT_ENGINES that answers; auto: openai if configured, else local if installed, else extractive; none: refuse."""
 
     OPENAI_BASE_URL: str = ""
     """Base address of an OpenAI-compatible endpoint, up to and with /v1."""

@@ -1,0 +1,1 @@
+"""The engine: streams, the log, the hub, feeds."""

@@ -80,7 +80,8 @@ class Feed:
 
     async def _look(self) -> Batch | None:
         ring = self._ring
-        assert ring is not None, "use the feed with `async with`"
+        if ring is None:
+            raise RuntimeError("Use the feed with `async with`.")
         batch = ring.batch(self.cursor) if ring.generation == self._generation else None
         if batch is None and self._must_read(ring):
             batch = await self._read(ring)

@@ -76,7 +76,7 @@ class Log:
         if missing:
             cold = await in_thread(_from_journal, [positions[number] for number in missing])
             for number, reading in zip(missing, cold, strict=True):
-                readings[number] = _merge(positions[number][1], readings[number], reading)
+                readings[number] = _merge(readings[number], reading)
         return readings
 
     async def _from_broker(self, positions: Sequence[Position]) -> list[Reading]:
@@ -134,7 +134,7 @@ def _from_journal(positions: Sequence[Position]) -> list[Reading]:
     return result
 
 
-def _merge(cursor: EventId, hot: Reading, cold: Reading) -> Reading:
+def _merge(hot: Reading, cold: Reading) -> Reading:
     """What both tiers say together about a position that the broker alone could not answer."""
     if cold.events or not cold.continuous or not hot.exists:
         return cold

@@ -15,7 +15,10 @@ PAGE = 50
 
 
 def parse_id(text: object, *, what: str) -> uuid.UUID:
-    """The UUID in a text; raises `InvalidRequest` naming `what`. Only the usual form: `uuid.UUID` alone accepts braces and URNs."""
+    """The UUID in a text; raises `InvalidRequest` naming `what`.
+
+    Only the usual form: `uuid.UUID` alone accepts braces and URNs.
+    """
     try:
         value = uuid.UUID(str(text))
     except ValueError:
@@ -76,7 +79,10 @@ def delete(*, caller: Caller, conversation_id: uuid.UUID) -> None:
 
 
 def messages(*, caller: Caller, conversation_id: uuid.UUID, before: int | None) -> tuple[list[dict[str, Any]], int | None]:
-    """Up to a page of messages before a position (None: the newest), oldest first; and what to give as `before` for older ones."""
+    """Up to a page of messages before a position (None: the newest), oldest first.
+
+    And what to give as `before` for older ones.
+    """
     found = conversation(caller=caller, conversation_id=conversation_id)
     query = found.messages.select_related("run").order_by("-position")
     if before is not None:

@@ -258,9 +258,12 @@ def requeue_forgotten() -> int:
         )
         if not queued:
             return 0
-        # A job that is being done counts only while its worker can still claim the run.
+        # A job that is being done waits for room in a living worker; procrastinate's workers say every 10 s that they live.
+        living = ProcrastinateWorker.objects.filter(last_heartbeat__gt=timezone.now() - timedelta(seconds=30))
         jobs = ProcrastinateJob.objects.filter(
-            task_name=ANSWER_TASK, status="todo", args__message_id__in=[str(pk) for pk in queued]
+            Q(status="todo") | Q(status="doing", worker__in=living),
+            task_name=ANSWER_TASK,
+            args__message_id__in=[str(pk) for pk in queued],
         )
         waiting = set(jobs.values_list("args__message_id", flat=True))
         forgotten = [pk for pk in queued if str(pk) not in waiting]

@@ -15,7 +15,8 @@ class ConversationsView(APIView):
 
     def get(self, request: Request) -> Response:
         """One page."""
-        found, following = conversations.list_conversations(caller=caller_of(request), cursor=request.query_params.get("cursor", ""))
+        cursor = request.query_params.get("cursor", "")
+        found, following = conversations.list_conversations(caller=caller_of(request), cursor=cursor)
         return Response({"results": ConversationSerializer(found, many=True).data, "next": following})
 
 
@@ -51,5 +52,6 @@ class MessagesView(APIView):
         before = request.query_params.get("before", "")
         if before and not (before.isascii() and before.isdigit() and len(before) < 10):
             raise InvalidRequest("before must be a `next` of an earlier page.")
-        found, older = conversations.messages(caller=caller_of(request), conversation_id=id_, before=int(before) if before else None)
+        position = int(before) if before else None
+        found, older = conversations.messages(caller=caller_of(request), conversation_id=id_, before=position)
         return Response({"results": found, "next": older})
