@@ -50,7 +50,9 @@ class Stores:
 
     def _embedded(self) -> str:
         DATA.mkdir(parents=True, exist_ok=True)
-        self.postgres = EmbeddedPostgres(DATA / "postgres")
+        self.postgres = EmbeddedPostgres(
+            DATA / "postgres", connections=400
+        )  # django-eventstream takes one for each reader that catches up
         return self.postgres.start()
 
     @contextlib.contextmanager

@@ -48,9 +48,9 @@ static void take_data(struct reader *r, const char *text, size_t length) {
 
 static void take_line(struct reader *r, const char *line, size_t length) {
     if (length == 0) {
-        if (r->frame_has_data) totals.frames++;
         r->frame_has_data = false;
     } else if (length > 5 && memcmp(line, "data:", 5) == 0) {
+        if (!r->frame_has_data) totals.frames++;
         r->frame_has_data = true;
         take_data(r, line + 5, length - 5);
     }

@@ -31,7 +31,8 @@ def server(pieces: list[bytes]) -> Iterator[int]:
             for piece in pieces:
                 connection.sendall(piece)
             connection.shutdown(socket.SHUT_WR)
-            connection.recv(1)
+            while connection.recv(65536):  # closing on an unread pong would reset what is still under way
+                pass
 
     def accept() -> None:
         while True:
@@ -75,7 +76,14 @@ def test_a_stream_cut_at_every_byte_is_read_the_same() -> None:
 
 @pytest.mark.parametrize(
     ("numbers", "missing", "doubled", "reversed_"),
-    [([1, 2, 5], 2, 0, 0), ([1, 2, 2, 3], 0, 1, 0), ([1, 3, 2, 4], 0, 0, 1), ([3, 4], 2, 0, 0), ([1, 3, 2, 2], 0, 1, 1)],
+    [
+        ([1, 2, 5], 2, 0, 0),
+        ([1, 2, 2, 3], 0, 1, 0),
+        ([1, 3, 2, 4], 0, 0, 1),
+        ([3, 4], 2, 0, 0),
+        ([1, 3, 2, 2], 0, 1, 1),
+        ([1, 2, 4, 2], 1, 1, 0),
+    ],
 )
 def test_what_is_wrong_is_counted(numbers: list[int], missing: int, doubled: int, reversed_: int) -> None:
     result = read([SSE_HEAD, chunk(b"".join(map(frame, numbers)))])
