@@ -88,7 +88,9 @@ TEMPLATES = [
 DATABASES: dict[str, dict[str, Any]] = {"default": env.db_url_config(given["DATABASE_URL"] or "postgres://")}
 DATABASES["default"].update(
     CONN_HEALTH_CHECKS=True,
-    OPTIONS={"pool": {"min_size": 1, "max_size": given["DATABASE_POOL_SIZE"], "timeout": 10}, "connect_timeout": 5},
+    # What the address itself asks for stays: the folder of a unix socket, sslmode.
+    OPTIONS={"pool": {"min_size": 1, "max_size": given["DATABASE_POOL_SIZE"], "timeout": 10}, "connect_timeout": 5}
+    | DATABASES["default"].get("OPTIONS", {}),
 )
 CHANNEL_LAYERS = {
     "default": {
