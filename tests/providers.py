@@ -22,7 +22,8 @@ model named `status-<n>` or `tokens-<n>-<per second>`; else the words of the que
     {"close": true}                         the connection, at once, without an end of the body
     {"reset": true}                         the same, by RST
 
-`requests` records each request with its body, and when its connection was closed by the client.
+With `drops_reused` a second request on a connection finds it closed, as if it had been idle for too
+long. `requests` records each request with its body, and when its connection was closed by the client.
 For other processes: `python -m tests.providers [--port N]` prints the base address;
 `GET /requests` gives the records as JSON.
 """
@@ -105,6 +106,7 @@ class StubProvider:
         self.models = ["stub-model"]
         self.requests: list[Recorded] = []
         self.connections = 0
+        self.drops_reused = False
         self.base_url = ""
         self._port = port
         self._tasks: set[asyncio.Task] = set()
@@ -150,8 +152,12 @@ class StubProvider:
         self._tasks.add(task)
         self.connections += 1
         number = self.connections
+        served = 0
         try:
             while (request := await _request(reader, number)) is not None:
+                if served and self.drops_reused:
+                    break
+                served += 1
                 self.requests.append(request)
                 if not await self._respond(request, writer, protocol):
                     break

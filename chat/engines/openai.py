@@ -6,7 +6,8 @@ stop), of the time between two bytes, and of how lines are split.
 
 Nothing is retried, not even before the first byte: the provider may have begun to generate,
 and to bill, when the connection broke, and a second attempt doubles the wait under a rate
-limit. The error says `retryable` and the person decides.
+limit. The error says `retryable` and the person decides. (A kept connection that the provider
+had closed before it could read the question is another matter: `_on_living_connection`.)
 """
 
 import asyncio
@@ -30,6 +31,8 @@ ERROR_BODY_MAX_BYTES = 65_536
 USAGE_GRACE_SECONDS = 5.0
 # How long the end of a body is waited for, so that its connection can be used again.
 DRAIN_SECONDS = 0.2
+# Below the 5 s after which uvicorn (vLLM), Node and others close an idle connection.
+KEEPALIVE_SECONDS = 2.0
 _PASSED_ON: dict[str, tuple[type, ...]] = {
     "temperature": (int, float),
     "top_p": (int, float),
@@ -107,7 +110,7 @@ class OpenAIEngine(BaseEngine):
             self._client = httpx.AsyncClient(
                 headers={"Accept-Encoding": "identity"} | ({"Authorization": f"Bearer {self._api_key}"} if self._api_key else {}),
                 timeout=httpx.Timeout(None, connect=conf.ENGINE_CONNECT_SECONDS),
-                limits=httpx.Limits(max_connections=None, max_keepalive_connections=64, keepalive_expiry=5.0),
+                limits=httpx.Limits(max_connections=None, max_keepalive_connections=64, keepalive_expiry=KEEPALIVE_SECONDS),
                 trust_env=httpx.URL(self._base_url).host not in ("127.0.0.1", "localhost", "::1"),
             )
         return self._client
@@ -160,7 +163,7 @@ class OpenAIEngine(BaseEngine):
         """The response with its headers; its body is still to come."""
         try:
             async with asyncio.timeout_at(deadline):
-                return await client.send(request, stream=True)
+                return await _on_living_connection(client, request)
         except TimeoutError as error:
             raise self._silent(conf.ENGINE_FIRST_BYTE_SECONDS) from error
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
@@ -259,6 +262,27 @@ def _first_listed(body: object) -> str:
     if not isinstance(name, str) or not name:
         raise garbage("its list of models names none; set OPENAI_MODEL")
     return name
+
+
+async def _on_living_connection(client: httpx.AsyncClient, request: httpx.Request) -> httpx.Response:
+    """Sends the request; again, as curl does, when a kept connection turns out to have been closed meanwhile.
+
+    That is no retry of a question: the server had closed before it could read it. Each turn uses
+    up one kept connection, and what happens on a new connection is final.
+    """
+    while True:
+        opened: list[str] = []
+
+        async def trace(event: str, _: object, opened: list[str] = opened) -> None:
+            if event == "connection.connect_tcp.started":
+                opened.append(event)
+
+        request.extensions["trace"] = trace
+        try:
+            return await client.send(request, stream=True)
+        except (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError):
+            if opened:
+                raise
 
 
 async def _drain(body: AsyncIterator[bytes]) -> None:

@@ -285,6 +285,14 @@ async def test_an_answer_read_to_its_end_leaves_its_connection_for_the_next(ask,
     assert [each.connection for each in provider.asked] == [1, 1, 1]
 
 
+async def test_a_kept_connection_that_was_closed_meanwhile_is_replaced(ask, provider: StubProvider) -> None:
+    engine = ask("tokens-5-50")
+    await asyncio.gather(*(parts_of(engine) for _ in range(5)))
+    provider.drops_reused = True
+    assert text_of(await parts_of(engine)) == "w0 w1 w2 w3 w4 "
+    assert len(provider.asked) == 6
+
+
 async def test_nothing_is_asked_twice(ask, provider: StubProvider) -> None:
     for model in ("status-500", "no-answer", "closes-early"):
         await failure_of(ask(model))
