@@ -98,5 +98,7 @@ def logging_config(log_format: str, level: str) -> dict[str, Any]:
             # One line for each statement and each loop would bury the rest even when DEBUG is asked for.
             "django.db.backends": {"level": "INFO"},
             "asyncio": {"level": "INFO"},
+            # Two lines for each answer, with its arguments; runs have their own metrics and their own page.
+            "procrastinate": {"level": "WARNING"},
         },
     }

@@ -53,23 +53,30 @@ class DataFolder:
             self._lock = None
 
     def secret_key(self) -> str:
-        """The signing key kept in the folder, made at the first call, readable by the owner only.
+        """The signing key kept in the folder, made at the first call.
 
         Raises:
             ServingError: the file cannot be read or written.
         """
-        file = self.path / "secret_key"
-        try:
-            with contextlib.suppress(FileNotFoundError):
-                if key := file.read_text().strip():
-                    return key
-            key = secrets.token_urlsafe(48)
-            descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-            with os.fdopen(descriptor, "w") as opened:
-                opened.write(key + "\n")
-        except OSError as error:
-            raise ServingError(f"The signing key {file} cannot be used: {reason(error)}.") from error
-        return key
+        return kept_secret(self.path / "secret_key")
+
+
+def kept_secret(file: Path) -> str:
+    """The random text kept in a file that only its owner can read; made at the first call.
+
+    Raises:
+        ServingError: the file cannot be read or written.
+    """
+    try:
+        with contextlib.suppress(FileNotFoundError):
+            if secret := file.read_text().strip():
+                return secret
+        secret = secrets.token_urlsafe(48)
+        with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as opened:
+            opened.write(secret + "\n")
+    except OSError as error:
+        raise ServingError(f"The secret in {file} cannot be used: {reason(error)}.") from error
+    return secret
 
 
 def reason(error: OSError) -> str:

@@ -1,4 +1,4 @@
-"""The one address the web processes listen on."""
+"""Addresses to listen on: the one of the web processes, and those of the embedded stores."""
 
 import errno
 import ipaddress
@@ -7,6 +7,7 @@ import socket
 from realtime_project.serving.errors import ServingError
 
 HIGHEST_PORT = 65535
+LOOPBACK = "127.0.0.1"
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -30,6 +31,13 @@ def listen(host: str, port: int) -> socket.socket:
         listener.close()
         raise ServingError(_sentence(host, port, error)) from error
     return listener
+
+
+def free_port() -> int:
+    """A port of 127.0.0.1 that nobody listens on now. The kernel gives it to nobody else for a while."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as asked:
+        asked.bind((LOOPBACK, 0))
+        return int(asked.getsockname()[1])
 
 
 def web_address(host: str, port: int) -> str:

@@ -1,35 +1,34 @@
-"""The embedded Postgres: a real server, on a unix socket, with its data in the data folder."""
+"""The embedded Postgres: a real server, on 127.0.0.1 with a password, with its data in the data folder."""
 
 import contextlib
 import os
 import secrets
 import signal
 import subprocess
+import tempfile
 import time
 from pathlib import Path
-from urllib.parse import quote
 
 import psycopg
 
 from realtime_project.serving.account import Account, for_postgres
 from realtime_project.serving.binaries import POSTGRES_MAJOR, postgres_programs, state_folder
 from realtime_project.serving.errors import ServingError
-from realtime_project.serving.folder import reason
+from realtime_project.serving.folder import kept_secret, reason
+from realtime_project.serving.ports import LOOPBACK, free_port
 from realtime_project.serving.process import Child
-from realtime_project.serving.sockets import is_listening, socket_folder
 
 NAME = "throughline"  # of the database and of its owner
-SOCKET = ".s.PGSQL.5432"
 START_SECONDS = 60.0  # recovery after a crash may have much to replay
 STOP_SECONDS = 30.0
 
 
 class EmbeddedPostgres:
-    """A Postgres with its home (data, log, socket) in one folder.
+    """A Postgres with its home (data, log, password) in one folder.
 
     `connections` is the most it accepts; `durable=False` gives up surviving a crash of the machine for
-    speed, for tests. The socket lies in a folder that only the server's account and root can enter, which
-    is why it asks no password. It listens on no network address.
+    speed, for tests. It listens on a free port of 127.0.0.1 only, and asks a password that only we can read:
+    other users of the machine can reach the port.
     """
 
     def __init__(self, home: Path, *, connections: int = 100, durable: bool = True) -> None:
@@ -50,18 +49,19 @@ class EmbeddedPostgres:
             self.home.mkdir(mode=0o711, exist_ok=True)
             account = for_postgres(self.home / "data")
             self.home = self._reachable_home(account)
-            data, sockets = self.home / "data", socket_folder(self.home, account=account)
+            data = self.home / "data"
             programs = postgres_programs(account)
             self._check_version(data)
             self._end_leftover(data)
+            self._password = kept_secret(self.home / "password")
             if not (data / "PG_VERSION").exists():
                 self._initialise(data, programs, account)
         except OSError as error:
             raise ServingError(f"The embedded Postgres cannot use {self.home}: {reason(error)}.") from error
-        self._sockets = sockets
+        self._port = free_port()
         self.child = Child(
             name="Postgres",
-            argv=[str(programs / "postgres"), "-D", str(data), *self._options(sockets)],
+            argv=[str(programs / "postgres"), "-D", str(data), *self._options()],
             environment={"LC_ALL": "C", "TZ": "UTC", "PATH": os.defpath},
             stop_signal=signal.SIGINT,  # "fast": open transactions are rolled back, clients are let go
             stop_seconds=STOP_SECONDS,
@@ -79,7 +79,7 @@ class EmbeddedPostgres:
         child = self.child or self.prepare()
         child.start()
         self.wait_until_ready()
-        with psycopg.connect(self._conninfo("postgres"), autocommit=True) as connection:
+        with psycopg.connect(self._address("postgres"), autocommit=True) as connection:
             if not connection.execute("select 1 from pg_database where datname = %s", [NAME]).fetchone():
                 connection.execute(f'create database "{NAME}"')
         return self.url
@@ -87,7 +87,7 @@ class EmbeddedPostgres:
     @property
     def url(self) -> str:
         """The address, as DATABASE_URL and libpq understand it."""
-        return f"postgres://{NAME}@/{NAME}?host={quote(str(self._sockets))}"
+        return self._address(NAME)
 
     def wait_until_ready(self) -> None:
         """Returns once it takes connections.
@@ -99,7 +99,7 @@ class EmbeddedPostgres:
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline and self.child.exit_code is None:
             try:
-                psycopg.connect(self._conninfo("postgres"), connect_timeout=5).close()
+                psycopg.connect(self._address("postgres"), connect_timeout=5).close()
             except psycopg.OperationalError:
                 time.sleep(0.05)
             else:
@@ -112,14 +112,14 @@ class EmbeddedPostgres:
         if self.child is not None:
             self.child.stop()
 
-    def _conninfo(self, database: str) -> str:
-        return psycopg.conninfo.make_conninfo("", host=str(self._sockets), user=NAME, dbname=database)
+    def _address(self, database: str) -> str:
+        return f"postgres://{NAME}:{self._password}@{LOOPBACK}:{self._port}/{database}"
 
-    def _options(self, sockets: Path) -> list[str]:
+    def _options(self) -> list[str]:
         settings = {
-            "listen_addresses": "",
-            "unix_socket_directories": f'"{sockets}"',
-            "unix_socket_permissions": "0700",
+            "listen_addresses": LOOPBACK,
+            "port": str(self._port),
+            "unix_socket_directories": "",
             "max_connections": str(self.connections),
             "timezone": "UTC",
             "log_timezone": "UTC",
@@ -163,41 +163,47 @@ class EmbeddedPostgres:
     def _end_leftover(self, data: Path) -> None:
         """Ends a server that outlived the one that started it, and forgets one that died with its machine.
 
-        Nobody else can be using the data: the caller holds the data folder. A socket that takes connections
-        is the proof of life, because after a reboot the process id may be anybody's.
+        Nobody else can be using the data: the caller holds the data folder. After a reboot the process id in
+        Postgres' own file may be anybody's, and would keep it from starting.
         """
         record = data / "postmaster.pid"
         try:
-            lines = record.read_text().splitlines()
+            pid = int(record.read_text().splitlines()[0])
         except FileNotFoundError:
             return
-        if len(lines) > 4 and is_listening(Path(lines[4]) / f".s.PGSQL.{lines[3]}"):
-            os.kill(int(lines[0]), signal.SIGINT)
-            deadline = time.monotonic() + STOP_SECONDS
-            while record.exists():
-                if time.monotonic() > deadline:
-                    raise ServingError(
-                        f"A Postgres left over from an earlier start (process {lines[0]}) does not end: end it, then start again."
-                    )
-                time.sleep(0.05)
-        else:
+        except (ValueError, IndexError):
+            pid = 0
+        if not _runs_in(pid, data):
             record.unlink()
+            return
+        os.kill(pid, signal.SIGINT)
+        deadline = time.monotonic() + STOP_SECONDS
+        while record.exists():
+            if time.monotonic() > deadline:
+                raise ServingError(
+                    f"A Postgres left over from an earlier start (process {pid}) does not end: end it, then start again."
+                )
+            time.sleep(0.05)
 
     def _initialise(self, data: Path, programs: Path, account: Account | None) -> None:
         data.mkdir(mode=0o700, exist_ok=True)
-        if account is not None:
-            os.chown(data, account.uid, account.gid)
-        # The locale is fixed: the one of whoever starts first need not exist elsewhere.
-        command = [str(programs / "initdb"), "-D", str(data), "-U", NAME, "--auth=trust", "--encoding=UTF8"]
-        command += ["--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C"]
-        made = subprocess.run(  # noqa: S603
-            command + ([] if self.durable else ["--no-sync"]),
-            cwd="/",
-            env={"LC_ALL": "C", "TZ": "UTC", "PATH": os.defpath},
-            capture_output=True,
-            check=False,
-            **(account.popen_arguments() if account is not None else {}),
-        )
+        with tempfile.NamedTemporaryFile("w", prefix="throughline-") as password:
+            password.write(self._password)
+            password.flush()
+            if account is not None:
+                os.chown(data, account.uid, account.gid)
+                os.fchown(password.fileno(), account.uid, account.gid)
+            # The locale is fixed: the one of whoever starts first need not exist elsewhere.
+            command = [str(programs / "initdb"), "-D", str(data), "-U", NAME, "--encoding=UTF8", "--auth=scram-sha-256"]
+            command += ["--pwfile", password.name, "--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C"]
+            made = subprocess.run(  # noqa: S603
+                command + ([] if self.durable else ["--no-sync"]),
+                cwd="/",
+                env={"LC_ALL": "C", "TZ": "UTC", "PATH": os.defpath},
+                capture_output=True,
+                check=False,
+                **(account.popen_arguments() if account is not None else {}),
+            )
         if made.returncode:
             lines = made.stderr.decode(errors="replace").strip().splitlines()
             raise ServingError(f"The database could not be made in {data}: {lines[-1] if lines else made.returncode}")
@@ -205,3 +211,19 @@ class EmbeddedPostgres:
     def _last_line(self) -> str:
         lines = (self.home / "log").read_text(errors="replace").strip().splitlines()
         return lines[-1] if lines else "(nothing)"
+
+
+def _runs_in(pid: int, data: Path) -> bool:
+    """Whether the process is a Postgres on these data: it works in their folder."""
+    if pid <= 0:
+        return False
+    if Path("/proc/self").exists():
+        try:
+            return Path(os.readlink(f"/proc/{pid}/cwd")) == data.resolve()
+        except OSError:
+            return False
+    try:
+        asked = subprocess.run(["ps", "-o", "command=", "-p", str(pid)], capture_output=True, text=True, check=False)  # noqa: S603, S607
+    except OSError:
+        return False
+    return str(data) in asked.stdout

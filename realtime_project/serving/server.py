@@ -16,6 +16,7 @@ from prometheus_client import multiprocess
 from chat.conf import conf as chat_conf
 from realtime_project import running
 from realtime_project.conf import conf
+from realtime_project.logs import redacted
 from realtime_project.serving import banner
 from realtime_project.serving.errors import ServingError
 from realtime_project.serving.folder import DataFolder, reason
@@ -210,9 +211,9 @@ class Server:
     def _stores_lines(self) -> list[str]:
         lines = [f"Data      {self.folder.path}"]
         if self.postgres is not None:
-            lines.append(f"Postgres  {self.postgres.url}")
+            lines.append(f"Postgres  {redacted(self.postgres.url)}")
         if self.valkey is not None:
-            lines.append(f"Valkey    {self.valkey.url}")
+            lines.append(f"Valkey    {redacted(self.valkey.url)}")
         return lines
 
     def _stop(self, supervisor: Supervisor) -> None:

@@ -1,11 +1,10 @@
-"""The embedded Valkey: a real server, on a unix socket, with its append-only file in the data folder."""
+"""The embedded Valkey: a real server, on 127.0.0.1 with a password, with its append-only file in the data folder."""
 
 import contextlib
 import os
 import signal
 import time
 from pathlib import Path
-from urllib.parse import quote
 
 import redis
 from redis.backoff import NoBackoff
@@ -13,19 +12,20 @@ from redis.retry import Retry
 
 from realtime_project.serving.binaries import valkey_server
 from realtime_project.serving.errors import ServingError
-from realtime_project.serving.folder import reason
+from realtime_project.serving.folder import kept_secret, reason
+from realtime_project.serving.ports import LOOPBACK, free_port
 from realtime_project.serving.process import Child
-from realtime_project.serving.sockets import is_listening, socket_folder
 
 START_SECONDS = 60.0  # a large append-only file takes its time to load
 STOP_SECONDS = 20.0
+CONFIGURATION = "valkey.conf"
 
 
 class EmbeddedValkey:
-    """A Valkey with its home (data, log, socket) in one folder.
+    """A Valkey with its home (data, log, configuration with the password) in one folder.
 
-    `durable=False` keeps nothing on disk, for tests. It listens on no network address; only our own user
-    and root can enter the folder of its socket.
+    `durable=False` keeps nothing on disk, for tests. It listens on a free port of 127.0.0.1 only, and asks a
+    password that only we can read: other users of the machine can reach the port.
     """
 
     def __init__(self, home: Path, *, durable: bool = True) -> None:
@@ -41,16 +41,19 @@ class EmbeddedValkey:
         """
         try:
             self.home.mkdir(mode=0o700, exist_ok=True)
+            self.home = self.home.resolve()
             (self.home / "data").mkdir(mode=0o700, exist_ok=True)
             if not os.access(self.home / "data", os.W_OK):
                 raise ServingError(f"The embedded Valkey cannot write to {self.home / 'data'}.")
         except OSError as error:
             raise ServingError(f"The embedded Valkey cannot use {self.home}: {reason(error)}.") from error
-        self.socket = socket_folder(self.home) / "valkey.sock"
+        self._password = kept_secret(self.home / "password")
         self._end_leftover()
+        self._port = free_port()
+        self._configure()
         self.child = Child(
             name="Valkey",
-            argv=[str(valkey_server()), *self._options()],
+            argv=[str(valkey_server()), str(self.home / CONFIGURATION)],
             stop_signal=signal.SIGTERM,  # writes the append-only file to disk, then ends
             stop_seconds=STOP_SECONDS,
             output=self.home / "log",
@@ -71,7 +74,7 @@ class EmbeddedValkey:
     @property
     def url(self) -> str:
         """The address, as REDIS_URL."""
-        return f"unix://{quote(str(self.socket))}?db=0"
+        return f"redis://:{self._password}@{LOOPBACK}:{self._port}/0"
 
     def wait_until_ready(self) -> None:
         """Returns once it answers.
@@ -102,30 +105,47 @@ class EmbeddedValkey:
 
     def _client(self) -> redis.Redis:
         # redis-py would try again by itself, with pauses of its own.
-        return redis.Redis(unix_socket_path=str(self.socket), socket_timeout=5, retry=Retry(NoBackoff(), 0))
+        return redis.Redis(host=LOOPBACK, port=self._port, password=self._password, socket_timeout=5, retry=Retry(NoBackoff(), 0))
 
-    def _options(self) -> list[str]:
+    def _configure(self) -> None:
+        """Writes the configuration. In a file, because everybody can read the arguments of a process."""
         options = {
-            "port": "0",
-            "unixsocket": str(self.socket),
-            "unixsocketperm": "700",
-            "dir": str(self.home / "data"),
+            "bind": LOOPBACK,
+            "port": str(self._port),
+            "requirepass": self._password,
+            "dir": f'"{self.home / "data"}"',
             "appendonly": "yes" if self.durable else "no",
             "appendfsync": "everysec",
-            "save": "",
+            "save": '""',
             "daemonize": "no",
             "maxmemory-policy": "noeviction",  # a log may not lose entries to make room
         }
-        return [part for name, value in options.items() for part in (f"--{name}", value)]
+        with os.fdopen(os.open(self.home / CONFIGURATION, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as opened:
+            opened.writelines(f"{name} {value}\n" for name, value in options.items())
 
     def _end_leftover(self) -> None:
         """Ends a server that outlived the one that started it: the caller holds the data folder, so it is ours."""
-        if not is_listening(self.socket):
+        try:
+            configured = dict(line.split(" ", 1) for line in (self.home / CONFIGURATION).read_text().splitlines())
+            self._port = int(configured["port"])
+        except (OSError, ValueError, KeyError):
             return
-        with self._client() as client, contextlib.suppress(redis.RedisError):
-            client.shutdown()
         deadline = time.monotonic() + STOP_SECONDS
-        while is_listening(self.socket):
-            if time.monotonic() > deadline:
-                raise ServingError("A Valkey left over from an earlier start does not end: end it, then start again.")
-            time.sleep(0.05)
+        with self._client() as client:
+            # Only ours knows the password; whoever else listens there by now is left alone.
+            while _answers(client):
+                with contextlib.suppress(redis.RedisError):
+                    client.shutdown()
+                if time.monotonic() > deadline:
+                    raise ServingError("A Valkey left over from an earlier start does not end: end it, then start again.")
+                time.sleep(0.05)
+
+
+def _answers(client: redis.Redis) -> bool:
+    try:
+        client.ping()
+    except redis.BusyLoadingError:
+        return True
+    except (redis.RedisError, OSError):
+        return False
+    return True

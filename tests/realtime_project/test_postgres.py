@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import psycopg
 import pytest
@@ -35,11 +36,16 @@ def test_data_are_there_after_a_restart(postgres):
         again.stop()
 
 
-def test_it_listens_on_no_network_address_and_its_socket_is_private(postgres):
-    with psycopg.connect(postgres.start()) as connection:
-        assert connection.execute("show listen_addresses").fetchone() == ("",)
-        sockets = Path(connection.execute("show unix_socket_directories").fetchone()[0].strip('"'))
-    assert sockets.stat().st_mode & 0o077 == 0
+def test_it_listens_on_this_machine_only_and_asks_a_password(postgres):
+    address = postgres.start()
+    with psycopg.connect(address) as connection:
+        assert connection.execute("show listen_addresses").fetchone() == ("127.0.0.1",)
+        assert connection.execute("show unix_socket_directories").fetchone() == ("",)
+    parts = urlsplit(address)
+    for password in ("", ":wrong"):
+        with pytest.raises(psycopg.OperationalError, match="password"):
+            psycopg.connect(f"postgres://{parts.username}{password}@127.0.0.1:{parts.port}{parts.path}")
+    assert (postgres.home / "password").stat().st_mode & 0o077 == 0
 
 
 def test_a_long_data_folder_works(data_dir):
@@ -82,7 +88,7 @@ def test_a_server_that_outlived_its_starter_is_ended_and_its_data_used(postgres)
     # As after a start by somebody who was killed: a second object knows nothing of the first.
     again = EmbeddedPostgres(postgres.home, durable=False)
     try:
-        assert again.start() == first
+        assert again.start() != first
         assert again.child.pid != leftover
         postgres.child.wait(5)
         assert postgres.child.exit_code is not None

@@ -1,5 +1,7 @@
 """The embedded Valkey: starts, keeps its data, leaves nothing open to the network."""
 
+from urllib.parse import urlsplit
+
 import pytest
 import redis
 
@@ -27,10 +29,15 @@ def test_entries_of_a_stream_are_there_after_a_restart(valkey):
         again.stop()
 
 
-def test_it_has_no_port_and_its_socket_is_private(valkey):
-    with redis.Redis.from_url(valkey.start()) as client:
-        assert client.config_get("port") == {"port": "0"}
-    assert valkey.socket.parent.stat().st_mode & 0o077 == 0
+def test_it_listens_on_this_machine_only_and_asks_a_password_that_nobody_else_can_see(valkey):
+    address = urlsplit(valkey.start())
+    with redis.Redis.from_url(address.geturl()) as client:
+        assert client.config_get("bind") == {"bind": "127.0.0.1"}
+    with pytest.raises(redis.AuthenticationError), redis.Redis(port=address.port) as client:
+        client.ping()
+    assert address.password not in " ".join(valkey.child.argv)
+    for file in ("password", "valkey.conf"):
+        assert (valkey.home / file).stat().st_mode & 0o077 == 0
 
 
 def test_a_long_data_folder_works(data_dir):

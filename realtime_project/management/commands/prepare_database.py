@@ -3,10 +3,12 @@
 from typing import Any
 
 from django.core.management import call_command
-from django.core.management.base import BaseCommand
+from django.core.management.base import BaseCommand, CommandError
+from django.db import OperationalError
 
 from realtime_project.conf import conf
 from realtime_project.demo import ensure_demo
+from realtime_project.logs import redacted
 
 
 class Command(BaseCommand):
@@ -18,6 +20,9 @@ class Command(BaseCommand):
 
     def handle(self, *_args: Any, **_options: Any) -> None:
         """Runs both."""
-        call_command("migrate", interactive=False, verbosity=0, skip_checks=True)
+        try:
+            call_command("migrate", interactive=False, verbosity=0, skip_checks=True)
+        except OperationalError as error:
+            raise CommandError(f"The tables could not be made: {redacted(str(error).strip())}") from error
         if conf.DEMO_DATA and (said := ensure_demo()):
             self.stdout.write(said)
