@@ -62,7 +62,7 @@ class Answers(Scenario):
 
 def answer(system: Throughline, server: Server, worker: Process, *, tokens: int, ids: Path) -> Figures:
     """Asks all questions and reads all answers as they come."""
-    script = [{"tokens": tokens, "per_second": PER_SECOND, "stamp": True}]
+    script = [{"tokens": tokens, "per_second": PER_SECOND}]
     body = json.dumps({"question": f"!script {json.dumps(script)}"})
     before = [worker.cpu_seconds(), server.process.cpu_seconds(), *map(core_busy_seconds, CORES)]
     with Readers(
