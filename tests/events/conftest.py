@@ -1,0 +1,141 @@
+"""What the tests of the engine share: an empty Valkey, the journal, a hub, event types, and stores that can go away."""
+
+import asyncio
+import uuid
+from urllib.parse import urlsplit, urlunsplit
+
+import pytest
+import redis
+from django.db import connection
+
+from events import journal
+from events.broker.redis import RedisBroker
+from events.event import EVENT_TYPES, Event, EventId, EventType, pack
+from events.hub import close_hub, current_hub
+from events.streams import Stream
+from tests.proxies import Proxy
+
+NOTE = EventType("test.note", "Something happened: `n`.")
+DELTA = EventType("test.delta", "Text: `block`, `text`.", joined="text")
+END = EventType("test.end", "The last event.", terminal=True)
+
+
+@pytest.fixture(autouse=True)
+def _event_types(monkeypatch):
+    for each in (NOTE, DELTA, END):
+        monkeypatch.setitem(EVENT_TYPES, each.name, each)
+
+
+@pytest.fixture
+def valkey(redis_url):
+    """A plain client of the Valkey, emptied before the test."""
+    with redis.Redis.from_url(redis_url) as client:
+        client.flushall()
+        yield client
+
+
+@pytest.fixture
+def journal_db(django_db_setup, django_db_blocker):
+    """The journal, for all threads; what a test wrote is removed without emptying every other table."""
+    with django_db_blocker.unblock():
+        yield
+        with connection.cursor() as cursor:
+            cursor.execute("TRUNCATE events_durablestream CASCADE")
+
+
+@pytest.fixture
+async def broker(valkey, redis_url):
+    broker = RedisBroker(redis_url)
+    yield broker
+    await broker.close()
+
+
+@pytest.fixture
+async def hub(valkey):
+    yield current_hub()
+    await close_hub()
+
+
+@pytest.fixture
+def valkey_proxy(valkey, redis_url, settings):
+    """The Valkey through a proxy that can be cut; brokers made by `connect` use it."""
+    parts = urlsplit(redis_url)
+    with Proxy(parts.hostname, parts.port or 6379) as proxy:
+        settings.REDIS_URL = urlunsplit(parts._replace(netloc=f"127.0.0.1:{proxy.port}"))
+        yield proxy
+
+
+@pytest.fixture
+def postgres_proxy(journal_db):
+    """The Postgres through a proxy that can be cut, for all threads of this process."""
+    stored = {key: connection.settings_dict[key] for key in ("HOST", "PORT")}
+    with Proxy(stored["HOST"] or "127.0.0.1", int(stored["PORT"] or 5432)) as proxy:
+        _use_postgres(HOST="127.0.0.1", PORT=proxy.port)
+        try:
+            yield proxy
+        finally:
+            proxy.restore()
+            _use_postgres(**stored)
+
+
+def _use_postgres(**address):
+    # The pool keeps connections to the old address; every thread's connection shares the settings and the pool.
+    connection.close()
+    connection.close_pool()
+    connection.settings_dict.update(address)
+
+
+def a_backlog():
+    """A backlog stream that no other test uses."""
+    return Stream("user", uuid.uuid4().hex)
+
+
+def a_durable_stream():
+    """The name of a durable stream that no other test uses."""
+    return Stream("message", str(uuid.uuid4()))
+
+
+def note(n, *, at=1_700_000_000_000):
+    """Event number `n` of a durable stream."""
+    return Event(EventId(n, 0), NOTE.name, {"n": n}, at)
+
+
+def delta(n, text, *, block=0):
+    return Event(EventId(n, 0), DELTA.name, {"block": block, "text": text}, 1_700_000_000_000)
+
+
+def end(n):
+    return Event(EventId(n, 0), END.name, {}, 1_700_000_000_000)
+
+
+def notes(first, last):
+    return [note(n) for n in range(first, last + 1)]
+
+
+def packed(n):
+    """Note number `n`, ready to be appended to a backlog."""
+    return pack(NOTE.name, {"n": n}, 1_700_000_000_000)
+
+
+def numbers(events):
+    """Which notes these are."""
+    return [event.data["n"] for event in events]
+
+
+def seqs(events):
+    """Places in a durable stream."""
+    return [event.id.major for event in events]
+
+
+def begin(stream, *, events=()):
+    """Makes the stream's journal and takes its first lease, from synchronous code."""
+    journal.create(stream=stream, events=events)
+    return journal.take_lease(stream=stream)
+
+
+async def until(condition, *, seconds=10):
+    """Waits until `condition()` holds, and returns what it returned; fails after `seconds`."""
+    async with asyncio.timeout(seconds):
+        while not (value := condition()):
+            await asyncio.sleep(0.005)
+    return value
