@@ -15,20 +15,22 @@ USERS = (STAFF, "alice", "bob")
 
 
 def ensure_demo() -> str:
-    """Makes the demo data in a database without users, and says in a line who can log in.
+    """Makes the demo data in a database without users, says so, and says in the last line who can log in.
 
     Where there are users, nothing is made: whoever deleted the demo users does not want them back. Empty
     when there is no user `demo`.
     """
     if not User.objects.exists():
         create_demo()
-        made = f"Made {ORGANIZATION}, {WORKSPACE} and {APPLICATION}. "
+        made = (
+            f"Made the organisation {ORGANIZATION}, the workspace {WORKSPACE}, the application {APPLICATION} and three users.\n"
+        )
     elif User.objects.filter(username=STAFF).exists():
         made = ""
     else:
         return ""
     others = " and ".join(name for name in USERS if name != STAFF)
-    return f"{made}Users {STAFF} (staff), {others}; each password is the name."
+    return f"{made}{STAFF} (staff), {others}; each password is the name"
 
 
 @transaction.atomic

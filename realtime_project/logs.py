@@ -94,11 +94,20 @@ def logging_config(log_format: str, level: str) -> dict[str, Any]:
         "loggers": {
             "uvicorn": own | {"level": level},
             "uvicorn.error": {"handlers": [], "propagate": True},
-            "uvicorn.access": own | {"level": level},
+            "uvicorn.access": _access_logger(own | {"level": level}),
             # One line for each statement and each loop would bury the rest even when DEBUG is asked for.
             "django.db.backends": {"level": "INFO"},
             "asyncio": {"level": "INFO"},
+            # A line for each request to a provider.
+            "httpx": {"level": "WARNING"},
             # Two lines for each answer, with its arguments; runs have their own metrics and their own page.
             "procrastinate": {"level": "WARNING"},
         },
     }
+
+
+def _access_logger(wanted: dict[str, Any]) -> dict[str, Any]:
+    """The configuration of uvicorn's access log, off where `--no-access-log` has turned it off before us."""
+    logger = logging.getLogger("uvicorn.access")
+    turned_off = not logger.propagate and not logger.handlers
+    return {"handlers": [], "propagate": False} if turned_off else wanted

@@ -32,9 +32,10 @@ def curl_example(address: str) -> tuple[str, str]:
 
 
 def ready(address: str, demo: str, stores: Sequence[str], seconds: float) -> str:
-    """The whole text: `demo` is a line about the demo users or empty, `stores` are lines about data and stores."""
-    facts = [*([f"Log in    {demo}"] if demo else []), *stores]
+    """The whole text: `demo` says what demo data were made and, in its last line, who can log in; it may be empty."""
+    *made, logins = demo.splitlines() or [""]
+    facts = [*([f"Log in    {logins}"] if logins else []), *stores]
     token, question = curl_example(address)
-    return READY.format(
+    return "".join(f"{line}\n" for line in made) + READY.format(
         seconds=seconds, address=address, facts="\n".join(f"  {line}" for line in facts), token=token, question=question
     )
