@@ -52,6 +52,14 @@ static double latency_at(double share) {
     return 0;
 }
 
+/* Deliveries while all readers were under way: without the time in which they begin and end. */
+static void note_steady(struct reader *r, uint32_t n, int64_t now) {
+    if (!r->last && ++totals.begun == options.readers) totals.steady_from = now;
+    if (!totals.steady_from || totals.steady_to) return;
+    totals.steady_deliveries++;
+    if (options.until && n >= options.until) totals.steady_to = now;
+}
+
 static void reach(uint32_t from, uint32_t to) {
     if (to >= reached_room) {
         uint32_t room = reached_room ? reached_room : 1024;
@@ -71,6 +79,7 @@ void deliver(struct reader *r, uint32_t n, int64_t sent, int64_t now) {
         totals.first_cpu = cpu_seconds();
     }
     totals.last = now;
+    note_steady(r, n, now);
     totals.deliveries++;
     if (sent) {
         totals.stamped++;
@@ -134,10 +143,11 @@ void report(void) {
         if (options.tokens_per_second > 0 && readers[i].arrivals && !totals.stamped) note_lateness(&readers[i]);
     }
     double wall = totals.first ? (totals.last - totals.first) / 1e9 : 0;
-    printf("{\"event\":\"result\",\"readers\":%d,\"opened\":%d,\"refused\":%lu,\"dropped\":%lu,\"unfinished\":%lu,\"deliveries\":%lu,\"frames\":%lu,"
+    double steady = totals.steady_to > totals.steady_from ? (totals.steady_to - totals.steady_from) / 1e9 : 0;
+    printf("{\"event\":\"result\",\"steady_s\":%.6f,\"steady_per_second\":%.1f,\"readers\":%d,\"opened\":%d,\"refused\":%lu,\"dropped\":%lu,\"unfinished\":%lu,\"deliveries\":%lu,\"frames\":%lu,"
            "\"bytes\":%lu,\"missing\":%lu,\"doubled\":%lu,\"reversed\":%lu,\"started_ns\":%ld,\"first_ns\":%ld,\"last_ns\":%ld,\"wall_s\":%.6f,"
            "\"p50_us\":%.1f,\"p99_us\":%.1f,\"max_us\":%.1f,\"stamped\":%s,\"cpu_s\":%.6f,\"open_s\":%.6f}\n",
-           options.readers, open_count, totals.refused, totals.dropped, unfinished, totals.deliveries, totals.frames, totals.bytes, totals.missing,
+           steady, steady > 0 ? totals.steady_deliveries / steady : 0, options.readers, open_count, totals.refused, totals.dropped, unfinished, totals.deliveries, totals.frames, totals.bytes, totals.missing,
            totals.doubled, totals.reversed, totals.started, totals.first, totals.last, wall, latency_at(0.5), latency_at(0.99), totals.latency_max,
            totals.stamped ? "true" : "false", totals.first ? totals.last_cpu - totals.first_cpu : cpu_seconds(), (totals.opened - totals.started) / 1e9);
 }

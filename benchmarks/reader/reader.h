@@ -41,6 +41,9 @@ struct options {
 struct totals {
     uint64_t deliveries, frames, bytes, missing, doubled, reversed, refused, dropped, stamped;
     int64_t started, opened, first, last; /* CLOCK_MONOTONIC, ns */
+    int begun;                            /* readers that have had their first event */
+    int64_t steady_from, steady_to;       /* all readers had begun; the first had all (--until) */
+    uint64_t steady_deliveries;           /* between the two */
     double first_cpu, last_cpu;           /* CPU of this process at the first and the last delivery, s */
     uint64_t latency[FINE * 48];
     double latency_max;

@@ -26,7 +26,10 @@ class Answers(Scenario):
     name = "answers"
     title = f"{ANSWERS} answers at {PER_SECOND} tokens/s, journal on, whole system on {len(CORES)} cores"
     rows: ClassVar = [
-        Row("per_second", "tokens delivered/s"),
+        Row("steady_per_second", "tokens delivered/s while all were under way"),
+        Row("steady_s", "seconds that all were under way", 1),
+        Row("per_second", "tokens delivered/s, over all"),
+        Row("begun_s", "seconds until all questions were accepted", 2),
         Row("p50_ms", "token latency: p50 ms", 1),
         Row("p99_ms", "token latency: p99 ms", 1),
         Row("missing", "tokens missing", pick=max),
@@ -34,6 +37,7 @@ class Answers(Scenario):
         Row("frames", "frames per answer"),
         Row("worker_share", "worker, % of a core"),
         Row("server_share", "server, % of a core"),
+        Row("valkey_share", "Valkey, % of a core"),
         Row("generator_share", "generator, % of a core"),
         Row("busy_share", "everything, % of both cores"),
         Row("worker_peak_mib", "worker's peak memory, MiB"),
@@ -47,24 +51,24 @@ class Answers(Scenario):
 
     def measure(self, system: System, stores: Stores, *, quick: bool) -> Figures:
         assert isinstance(system, Throughline)
-        tokens = 300 if quick else 1500
+        tokens = 500 if quick else 1500
         with (
             stores.on_all_cores(),
             system.serve(stores, cores=CORES) as server,
             system.work(stores, cores=CORES) as worker,
         ):
             ids = DATA / "answers.txt"
-            live = answer(system, server, worker, tokens=tokens, ids=ids)
+            live = answer(system, stores, server, worker, tokens=tokens, ids=ids)
             stores.forget()
             again = read_again(system, server, tokens=tokens, ids=ids)
         return live | again
 
 
-def answer(system: Throughline, server: Server, worker: Process, *, tokens: int, ids: Path) -> Figures:
+def answer(system: Throughline, stores: Stores, server: Server, worker: Process, *, tokens: int, ids: Path) -> Figures:
     """Asks all questions and reads all answers as they come."""
     script = [{"tokens": tokens, "per_second": PER_SECOND}]
     body = json.dumps({"question": f"!script {json.dumps(script)}"})
-    before = [worker.cpu_seconds(), server.process.cpu_seconds(), *map(core_busy_seconds, CORES)]
+    before = spent_so_far(stores, server, worker)
     with Readers(
         server.port,
         ANSWERS,
@@ -78,10 +82,14 @@ def answer(system: Throughline, server: Server, worker: Process, *, tokens: int,
         cores=CORES,
     ) as crowd:
         result = crowd.result()
-    now = [worker.cpu_seconds(), server.process.cpu_seconds(), *map(core_busy_seconds, CORES)]
+    now = spent_so_far(stores, server, worker)
     wall = (result["last_ns"] - result["started_ns"]) / 1e9
     spent = [100 * (after - then) / wall for after, then in zip(now, before, strict=True)]
+    # All answers must have run side by side for a while, or there is no rate to speak of.
+    steady = {name: result[name] for name in ("steady_per_second", "steady_s")} if result["steady_s"] > 1 else {}
     return {
+        **steady,
+        "begun_s": result["open_s"],
         "per_second": result["deliveries"] / max(result["wall_s"], 1e-9),
         "p50_ms": result["p50_us"] / 1000,
         "p99_ms": result["p99_us"] / 1000,
@@ -89,10 +97,16 @@ def answer(system: Throughline, server: Server, worker: Process, *, tokens: int,
         "worker_share": spent[0],
         "server_share": spent[1],
         "generator_share": 100 * result["cpu_s"] / wall,
-        "busy_share": sum(spent[2:]) / len(CORES),
+        "valkey_share": spent[2],
+        "busy_share": sum(spent[3:]) / len(CORES),
         "worker_peak_mib": worker.peak_memory_bytes() / 1024**2,
         **counts(result),
     }
+
+
+def spent_so_far(stores: Stores, server: Server, worker: Process) -> list[float]:
+    """CPU time of the worker, the server, Valkey and each core, in seconds."""
+    return [each.cpu_seconds() for each in (worker, server.process, stores.valkey)] + [core_busy_seconds(core) for core in CORES]
 
 
 def read_again(system: Throughline, server: Server, *, tokens: int, ids: Path) -> Figures:
