@@ -23,6 +23,14 @@ class JournalHead:
     ended: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Pruned:
+    """How many streams went, and how many events with them."""
+
+    streams: int
+    events: int
+
+
 def create(*, stream: Stream, events: Sequence[Event] = ()) -> DurableStream:
     """Begins a durable stream with its first events, inside the caller's transaction."""
     row = DurableStream.objects.create(name=stream.name)
@@ -112,17 +120,48 @@ def heads(streams: Sequence[Stream]) -> dict[str, JournalHead]:
         raise JournalUnavailable from error
 
 
-def prune(*, before: datetime, batch_size: int, dry_run: bool = False) -> int:
-    """Deletes the events of streams that ended before `before`, in batches; how many events (would) go."""
-    old = JournalEvent.objects.filter(stream__ended_at__lt=before)
+# Streams that another prune has locked are its own to delete. The sum is of the streams before, so that one always goes.
+PRUNE = """
+    WITH old AS (
+        SELECT id FROM events_durablestream WHERE ended_at < %s ORDER BY ended_at, id LIMIT 500 FOR UPDATE SKIP LOCKED
+    ), sized AS (
+        SELECT id, (SELECT count(*) FROM events_journalevent e WHERE e.stream_id = old.id) AS size FROM old
+    ), summed AS (
+        SELECT id, sum(size) OVER (ORDER BY id) - size AS already FROM sized
+    )
+    SELECT id FROM summed WHERE already < %s
+"""
+
+
+def prune(
+    *, before: datetime, batch_size: int, dry_run: bool = False, progress: Callable[[Pruned], None] | None = None
+) -> Pruned:
+    """Deletes streams that ended before `before`, row and events; how many (would) go.
+
+    One transaction deletes whole streams with together about `batch_size` events, at least one stream: a stream
+    with a part of its events would keep its readers waiting for the others. `progress` hears of the sum so far.
+    """
+    old = DurableStream.objects.filter(ended_at__lt=before)
     if dry_run:
-        return old.count()
-    total = 0
+        return Pruned(old.count(), JournalEvent.objects.filter(stream__in=old).count())
+    total = Pruned(0, 0)
     while True:
-        ids = list(old.values_list("pk", flat=True)[:batch_size])
-        if not ids:
+        batch = _prune_batch(before, batch_size)
+        if not batch.streams:
             return total
-        total += JournalEvent.objects.filter(pk__in=ids).delete()[0]
+        total = Pruned(total.streams + batch.streams, total.events + batch.events)
+        if progress is not None:
+            progress(total)
+
+
+def _prune_batch(before: datetime, batch_size: int) -> Pruned:
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(PRUNE, [before, batch_size])
+        ids = [pk for (pk,) in cursor.fetchall()]
+        cursor.execute("DELETE FROM events_journalevent WHERE stream_id = ANY(%s)", [ids])
+        events = cursor.rowcount
+        cursor.execute("DELETE FROM events_durablestream WHERE id = ANY(%s)", [ids])
+        return Pruned(cursor.rowcount, events)
 
 
 def _lock(names: list[str]) -> dict[str, tuple[int, int]]:
