@@ -106,6 +106,8 @@ class LocalEngine(BaseEngine):
                     base_url=f"{self._address}/v1",
                     api_key=key,
                     model="local",
+                    # llama.cpp gives each kept connection a thread for 5 s; the next question waited for it.
+                    keep_alive=False,
                     # With it the child writes, and so notices a closed connection, while it reads the prompt.
                     body=SAMPLING | {"return_progress": True},
                 )

@@ -48,6 +48,8 @@ def _params(options: dict[str, object]) -> xllamacpp.CommonParams:
     params.cpuparams.n_threads = params.cpuparams_batch.n_threads = threads
     params.cache_ram_mib = PROMPT_CACHE_MIB
     # Loopback is open to every account of the machine: only we know the key.
+    # Threads for each slot's answer and for counting tokens meanwhile.
+    params.n_threads_http = slots + 4
     params.hostnames, params.port, params.api_keys = ["127.0.0.1"], 0, [str(options["key"])]
     params.ui, params.verbosity = False, -1
     # A comment every few seconds while a long prompt is read, so that nobody takes it for dead.

@@ -46,8 +46,9 @@ class OpenAIEngine(BaseEngine):
 
     OPTIONS: `base_url` (up to and with /v1), `api_key`, `model` (empty: the first the endpoint
     lists), `include_usage` (False for endpoints that refuse `stream_options`),
-    `max_tokens_field` (`max_completion_tokens` for models that insist on it) and `body`
-    (fields of every request, under those the request itself brings).
+    `max_tokens_field` (`max_completion_tokens` for models that insist on it), `keep_alive`
+    (False for servers where an idle connection holds a thread, as llama.cpp's) and `body` (fields
+    of every request, under those the request itself brings).
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class OpenAIEngine(BaseEngine):
         model: str = "",
         include_usage: bool = True,
         max_tokens_field: str = "max_tokens",
+        keep_alive: bool = True,
         body: dict[str, Any] | None = None,
     ) -> None:
         self._configured = bool(base_url.strip() or api_key.strip())
@@ -66,6 +68,7 @@ class OpenAIEngine(BaseEngine):
         self._model = model.strip()
         self._include_usage = include_usage
         self._max_tokens_field = max_tokens_field
+        self._keep_alive = keep_alive
         self._body = body or {}
         self._address = _address(self._base_url)
         if not (self._api_key.isascii() and self._api_key.isprintable()):
@@ -108,12 +111,24 @@ class OpenAIEngine(BaseEngine):
             # here could only make runs wait for each other. A proxy from the environment has no
             # business between us and our own machine.
             self._client = httpx.AsyncClient(
-                headers={"Accept-Encoding": "identity"} | ({"Authorization": f"Bearer {self._api_key}"} if self._api_key else {}),
+                headers=self._headers(),
                 timeout=httpx.Timeout(None, connect=conf.ENGINE_CONNECT_SECONDS),
-                limits=httpx.Limits(max_connections=None, max_keepalive_connections=64, keepalive_expiry=KEEPALIVE_SECONDS),
+                limits=httpx.Limits(
+                    max_connections=None,
+                    max_keepalive_connections=64 if self._keep_alive else 0,
+                    keepalive_expiry=KEEPALIVE_SECONDS,
+                ),
                 trust_env=httpx.URL(self._base_url).host not in ("127.0.0.1", "localhost", "::1"),
             )
         return self._client
+
+    def _headers(self) -> dict[str, str]:
+        headers = {"Accept-Encoding": "identity"}  # compression would hold text back
+        if self._api_key:
+            headers["Authorization"] = f"Bearer {self._api_key}"
+        if not self._keep_alive:
+            headers["Connection"] = "close"
+        return headers
 
     def _payload(self, request: EngineRequest, model: str) -> dict[str, Any]:
         payload: dict[str, Any] = {**self._body, "model": model, "messages": chat_messages(request), "stream": True}
