@@ -7,11 +7,13 @@ from typing import Any
 
 import redis
 import redis.asyncio
+import redis.retry
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
+from redis.exceptions import NoScriptError, RedisError
 
 from events.broker.base import Appended, BaseBroker, DoorbellListener, DurableAppend, Reading
+from events.broker.scripts import APPEND, APPEND_DURABLE, FENCE, HASHES, HEAD, READ, READ_DURABLE, SEED
 from events.conf import conf
 from events.event import Event, EventId, pack, unpack
 from events.exceptions import BrokerUnavailable
@@ -22,100 +24,8 @@ COMMAND_SECONDS = 5.0
 
 SEED_CHUNK = 1000
 
-# KEYS stream, meta. ARGV channel, name, lease, first id, seconds to live (0: none), then packed events.
-APPEND_DURABLE = """
-local lease = tonumber(redis.call('HGET', KEYS[2], 'lease'))
-if not lease then return 'lost' end
-if lease > tonumber(ARGV[3]) then return 'stale' end
-if lease < tonumber(ARGV[3]) then return 'lost' end
-local head = tonumber(redis.call('HGET', KEYS[2], 'head') or '0')
-local seq = tonumber(ARGV[4])
-if seq > head + 1 or (head > 0 and redis.call('EXISTS', KEYS[1]) == 0) then return 'lost' end
-for i = 6, #ARGV do
-  if seq > head then
-    redis.call('XADD', KEYS[1], string.format('%.0f-0', seq), 'e', ARGV[i])
-    head = seq
-  end
-  seq = seq + 1
-end
-redis.call('HSET', KEYS[2], 'head', string.format('%.0f', head))
-if tonumber(ARGV[5]) > 0 then
-  redis.call('EXPIRE', KEYS[1], ARGV[5])
-  redis.call('EXPIRE', KEYS[2], ARGV[5])
-end
-redis.call('PUBLISH', ARGV[1], ARGV[2])
-return 'ok'
-"""
-
-# KEYS stream, meta. ARGV lease. The head, or -1: a newer lease exists.
-FENCE = """
-local lease = tonumber(redis.call('HGET', KEYS[2], 'lease') or '0')
-if lease > tonumber(ARGV[1]) then return -1 end
-redis.call('HSET', KEYS[2], 'lease', ARGV[1])
-redis.call('PERSIST', KEYS[1])
-redis.call('PERSIST', KEYS[2])
-if redis.call('EXISTS', KEYS[1]) == 0 then redis.call('HSET', KEYS[2], 'head', '0') end
-return tonumber(redis.call('HGET', KEYS[2], 'head') or '0')
-"""
-
-# KEYS stream, meta, prepared copy. ARGV channel, name, lease, head. Readers never see a shorter stream in between.
-SEED = """
-local lease = tonumber(redis.call('HGET', KEYS[2], 'lease') or '0')
-if lease > tonumber(ARGV[3]) then redis.call('DEL', KEYS[3]) return 'stale' end
-redis.call('RENAME', KEYS[3], KEYS[1])
-redis.call('HSET', KEYS[2], 'lease', ARGV[3], 'head', ARGV[4])
-redis.call('PUBLISH', ARGV[1], ARGV[2])
-return 'ok'
-"""
-
-# KEYS stream. ARGV channel, name, about how many to keep, seconds to live, then packed events.
-APPEND = """
-local ids = {}
-for i = 5, #ARGV do
-  ids[#ids + 1] = redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[3], '*', 'e', ARGV[i])
-end
-redis.call('EXPIRE', KEYS[1], ARGV[4])
-redis.call('PUBLISH', ARGV[1], ARGV[2])
-return ids
-"""
-
-# KEYS stream, meta. ARGV cursor, limit. {exists, head, entries}
-READ_DURABLE = """
-local entries = redis.call('XRANGE', KEYS[1], '(' .. ARGV[1], '+', 'COUNT', ARGV[2])
-return {redis.call('EXISTS', KEYS[1]), tonumber(redis.call('HGET', KEYS[2], 'head') or '0'), entries}
-"""
-
-# KEYS stream. ARGV cursor, limit. {exists, reason ('' means continuous), entries}
-# A cursor is continuous when its event is still here, or it is the last id ever given out, or it is
-# 0-0 and nothing was ever removed.
-READ = """
-local cursor, limit = ARGV[1], tonumber(ARGV[2])
-local entries = redis.call('XRANGE', KEYS[1], cursor, '+', 'COUNT', limit + 1)
-if #entries > 0 and entries[1][1] == cursor then
-  table.remove(entries, 1)
-  return {1, '', entries}
-end
-if redis.call('EXISTS', KEYS[1]) == 0 then
-  return {0, cursor == '0-0' and '' or 'expired', {}}
-end
-local raw, info = redis.call('XINFO', 'STREAM', KEYS[1]), {}
-for i = 1, #raw, 2 do info[raw[i]] = raw[i + 1] end
-if info['last-generated-id'] == cursor then return {1, '', {}} end
-local trimmed = info['entries-added'] > info['length']
-if cursor == '0-0' then
-  if #entries > limit then table.remove(entries) end
-  return {1, trimmed and 'trimmed' or '', entries}
-end
-local older = #entries > 0 and info['first-entry'] and entries[1][1] == info['first-entry'][1]
-return {1, (trimmed and older) and 'trimmed' or 'unknown_cursor', redis.call('XRANGE', KEYS[1], '-', '+', 'COUNT', limit)}
-"""
-
-# KEYS stream. The last id ever given out.
-HEAD = """
-if redis.call('EXISTS', KEYS[1]) == 0 then return '0-0' end
-local raw = redis.call('XINFO', 'STREAM', KEYS[1])
-for i = 1, #raw, 2 do if raw[i] == 'last-generated-id' then return raw[i + 1] end end
-"""
+Call = tuple[str, list[str], list[Any]]
+"""A script with its keys and arguments."""
 
 
 def _parse_id(raw: bytes) -> EventId:
@@ -127,6 +37,23 @@ def _events(entries: list[tuple[bytes, list[bytes]]]) -> list[Event]:
     return [unpack(_parse_id(raw_id), fields[1]) for raw_id, fields in entries]
 
 
+def _queue(pipe: Any, calls: Sequence[Call]) -> None:
+    for script, keys, args in calls:
+        pipe.evalsha(HASHES[script], len(keys), *keys, *args)
+
+
+def _forgotten(answers: list[Any]) -> list[int]:
+    """Which calls did not run because the broker does not know their script."""
+    return [number for number, answer in enumerate(answers) if isinstance(answer, NoScriptError)]
+
+
+def _checked(answers: list[Any]) -> list[Any]:
+    for answer in answers:
+        if isinstance(answer, Exception):
+            raise answer
+    return answers
+
+
 @contextmanager
 def _reaching_redis() -> Iterator[None]:
     try:
@@ -136,7 +63,10 @@ def _reaching_redis() -> Iterator[None]:
 
 
 class RedisDoorbells(DoorbellListener):
-    """Doorbells over one pub/sub connection."""
+    """Doorbells over one pub/sub connection.
+
+    Commands are sent as they are: redis-py's `subscribe` would remember every stream ever watched.
+    """
 
     def __init__(self, pubsub: Any, channel_of: Any) -> None:
         self._pubsub = pubsub
@@ -145,12 +75,12 @@ class RedisDoorbells(DoorbellListener):
     async def add(self, stream: Stream) -> None:
         """Sends SUBSCRIBE; its confirmation is handed out as a ring."""
         with _reaching_redis():
-            await self._pubsub.subscribe(self._channel_of(stream.name))
+            await self._pubsub.execute_command("SUBSCRIBE", self._channel_of(stream.name))
 
     async def remove(self, stream: Stream) -> None:
         """Sends UNSUBSCRIBE."""
         with _reaching_redis():
-            await self._pubsub.unsubscribe(self._channel_of(stream.name))
+            await self._pubsub.execute_command("UNSUBSCRIBE", self._channel_of(stream.name))
 
     async def __aiter__(self) -> AsyncIterator[str]:
         prefix = len(self._channel_of(""))
@@ -173,17 +103,11 @@ class RedisBroker(BaseBroker):
             socket_timeout=None,
             socket_connect_timeout=None,
             socket_keepalive=True,
+            # Sent again after a lost answer, a publication would be there twice. The pool itself replaces dead idle connections.
+            retry=Retry(NoBackoff(), 0),
         )
-        self._redis = redis.asyncio.Redis(connection_pool=pool, retry=Retry(NoBackoff(), 1))
+        self._redis = redis.asyncio.Redis(connection_pool=pool)
         self._blocking: redis.Redis | None = None
-        register = self._redis.register_script
-        self._append_durable, self._append, self._fence = register(APPEND_DURABLE), register(APPEND), register(FENCE)
-        self._seed, self._read_durable, self._read, self._head = (
-            register(SEED),
-            register(READ_DURABLE),
-            register(READ),
-            register(HEAD),
-        )
 
     # The braces keep a stream's keys in one slot of a Redis Cluster.
     def _key(self, stream: Stream) -> str:
@@ -195,23 +119,48 @@ class RedisBroker(BaseBroker):
     def _channel(self, name: str) -> str:
         return f"{conf.EVENTS_KEY_PREFIX}:bell:{name}"
 
-    async def _pipelined(self, calls: Sequence[tuple[Any, list[str], list[Any]]]) -> list[Any]:
-        with _reaching_redis():
-            async with asyncio.timeout(COMMAND_SECONDS), self._redis.pipeline(transaction=False) as pipe:
-                for script, keys, args in calls:
-                    await script(keys=keys, args=args, client=pipe)
-                return list(await pipe.execute())
-
-    async def _call(self, script: Any, keys: list[str], args: list[Any]) -> Any:
+    async def _run(self, calls: Sequence[Call]) -> list[Any]:
+        """The answers of scripts, all sent in one round trip."""
         with _reaching_redis():
             async with asyncio.timeout(COMMAND_SECONDS):
-                return await script(keys=keys, args=args)
+                answers = await self._execute(calls)
+                forgotten = _forgotten(answers)
+                if forgotten:
+                    for script in {calls[number][0] for number in forgotten}:
+                        await self._redis.script_load(script)
+                    again = await self._execute([calls[number] for number in forgotten])
+                    for number, answer in zip(forgotten, again, strict=True):
+                        answers[number] = answer
+                return _checked(answers)
+
+    async def _execute(self, calls: Sequence[Call]) -> list[Any]:
+        async with self._redis.pipeline(transaction=False) as pipe:
+            _queue(pipe, calls)
+            return list(await pipe.execute(raise_on_error=False))
+
+    def _run_now(self, calls: Sequence[Call]) -> list[Any]:
+        """`_run` for synchronous code."""
+        with _reaching_redis():
+            answers = self._execute_now(calls)
+            forgotten = _forgotten(answers)
+            if forgotten:
+                for script in {calls[number][0] for number in forgotten}:
+                    self._blocking_client().script_load(script)
+                again = self._execute_now([calls[number] for number in forgotten])
+                for number, answer in zip(forgotten, again, strict=True):
+                    answers[number] = answer
+            return _checked(answers)
+
+    def _execute_now(self, calls: Sequence[Call]) -> list[Any]:
+        with self._blocking_client().pipeline(transaction=False) as pipe:
+            _queue(pipe, calls)
+            return list(pipe.execute(raise_on_error=False))
 
     async def append_durable(self, appends: Sequence[DurableAppend]) -> list[Appended]:
         """See `BaseBroker`. Sent again after an unknown outcome, it adds only what is not yet there."""
-        calls = [
+        calls: list[Call] = [
             (
-                self._append_durable,
+                APPEND_DURABLE,
                 self._keys(each.stream),
                 [
                     self._channel(each.stream.name),
@@ -224,11 +173,11 @@ class RedisBroker(BaseBroker):
             )
             for each in appends
         ]
-        return [Appended(answer.decode()) for answer in await self._pipelined(calls)]
+        return [Appended(answer.decode()) for answer in await self._run(calls)]
 
     async def fence(self, stream: Stream, lease: int) -> EventId | None:
         """See `BaseBroker`."""
-        head = await self._call(self._fence, self._keys(stream), [lease])
+        [head] = await self._run([(FENCE, self._keys(stream), [lease])])
         return None if head < 0 else EventId(head, 0)
 
     async def seed(self, stream: Stream, lease: int, events: Sequence[Event]) -> Appended:
@@ -247,39 +196,41 @@ class RedisBroker(BaseBroker):
             return Appended.OK
         head = events[-1].id.major
         args = [self._channel(stream.name), stream.name, lease, head]
-        answer = await self._call(self._seed, [*self._keys(stream), prepared], args)
+        [answer] = await self._run([(SEED, [*self._keys(stream), prepared], args)])
         with _reaching_redis():
             await self._redis.persist(self._key(stream))
         return Appended(answer.decode())
 
-    def _append_args(self, stream: Stream, packed: list[str]) -> list[Any]:
+    def _append_calls(self, items: Sequence[tuple[Stream, str]]) -> dict[Stream, Call]:
+        """One call for each stream, so that its events keep their order whatever happens to the other calls."""
         seconds = int(conf.EVENTS_REPLAY_MAX_AGE_HOURS * 3600)
-        return [self._channel(stream.name), stream.name, conf.EVENTS_STREAM_MAXLEN, seconds, *packed]
+        calls: dict[Stream, Call] = {}
+        for stream, packed in items:
+            if stream not in calls:
+                args = [self._channel(stream.name), stream.name, conf.EVENTS_STREAM_MAXLEN, seconds]
+                calls[stream] = (APPEND, [self._key(stream)], args)
+            calls[stream][2].append(packed)
+        return calls
 
     async def append(self, items: Sequence[tuple[Stream, str]]) -> list[EventId]:
         """See `BaseBroker`."""
-        calls = [(self._append, [self._key(stream)], self._append_args(stream, [packed])) for stream, packed in items]
-        return [_parse_id(ids[0]) for ids in await self._pipelined(calls)]
+        calls = self._append_calls(items)
+        return _ids_of(items, calls, await self._run(list(calls.values())))
 
     def append_now(self, items: Sequence[tuple[Stream, str]]) -> list[EventId]:
         """See `BaseBroker`."""
-        client = self._blocking_client()
-        with _reaching_redis():
-            append = client.register_script(APPEND)
-            with client.pipeline(transaction=False) as pipe:
-                for stream, packed in items:
-                    append(keys=[self._key(stream)], args=self._append_args(stream, [packed]), client=pipe)
-                return [_parse_id(ids[0]) for ids in pipe.execute()]
+        calls = self._append_calls(items)
+        return _ids_of(items, calls, self._run_now(list(calls.values())))
 
     async def read(self, cursors: Sequence[tuple[Stream, EventId]], *, limit: int) -> list[Reading]:
         """See `BaseBroker`."""
-        calls = [
-            (self._read_durable, self._keys(stream), [str(cursor), limit])
+        calls: list[Call] = [
+            (READ_DURABLE, self._keys(stream), [str(cursor), limit])
             if stream.durable
-            else (self._read, [self._key(stream)], [str(cursor), limit])
+            else (READ, [self._key(stream)], [str(cursor), limit])
             for stream, cursor in cursors
         ]
-        answers = await self._pipelined(calls)
+        answers = await self._run(calls)
         return [
             _durable_reading(cursor, answer) if stream.durable else _backlog_reading(answer)
             for (stream, cursor), answer in zip(cursors, answers, strict=True)
@@ -287,7 +238,7 @@ class RedisBroker(BaseBroker):
 
     async def heads(self, streams: Sequence[Stream]) -> list[EventId]:
         """See `BaseBroker`."""
-        return [_parse_id(raw) for raw in await self._pipelined([(self._head, [self._key(each)], []) for each in streams])]
+        return [_parse_id(raw) for raw in await self._run([(HEAD, [self._key(each)], []) for each in streams])]
 
     @asynccontextmanager
     async def doorbells(self) -> AsyncIterator[DoorbellListener]:
@@ -297,7 +248,7 @@ class RedisBroker(BaseBroker):
         )
         try:
             with _reaching_redis():
-                pubsub = client.pubsub()
+                pubsub: Any = client.pubsub()
                 async with asyncio.timeout(COMMAND_SECONDS):
                     await pubsub.connect()
             yield RedisDoorbells(pubsub, self._channel)
@@ -334,7 +285,9 @@ class RedisBroker(BaseBroker):
 
     def _blocking_client(self) -> redis.Redis:
         if self._blocking is None:
-            self._blocking = redis.Redis.from_url(self._url, socket_timeout=COMMAND_SECONDS, socket_keepalive=True)
+            self._blocking = redis.Redis.from_url(
+                self._url, socket_timeout=COMMAND_SECONDS, socket_keepalive=True, retry=redis.retry.Retry(NoBackoff(), 0)
+            )
         return self._blocking
 
     async def close(self) -> None:
@@ -342,6 +295,12 @@ class RedisBroker(BaseBroker):
         await self._redis.aclose(close_connection_pool=True)
         if self._blocking is not None:
             self._blocking.close()
+
+
+def _ids_of(items: Sequence[tuple[Stream, str]], calls: dict[Stream, Call], answers: list[Any]) -> list[EventId]:
+    """The ids in the order of the items, from one list of ids for each stream."""
+    ids = {stream: iter(answer) for stream, answer in zip(calls, answers, strict=True)}
+    return [_parse_id(next(ids[stream])) for stream, _ in items]
 
 
 def _durable_reading(cursor: EventId, answer: Any) -> Reading:

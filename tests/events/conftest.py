@@ -136,6 +136,6 @@ def begin(stream, *, events=()):
 async def until(condition, *, seconds=10):
     """Waits until `condition()` holds, and returns what it returned; fails after `seconds`."""
     async with asyncio.timeout(seconds):
-        while not (value := condition()):
+        while not (value := condition()):  # noqa: ASYNC110 - the things waited for are of many kinds
             await asyncio.sleep(0.005)
     return value

@@ -1,0 +1,105 @@
+"""What runs inside Redis: each script is one atomic step."""
+
+import hashlib
+
+# KEYS stream, meta. ARGV channel, name, lease, first id, seconds to live (0: none), then packed events.
+APPEND_DURABLE = """
+local lease = tonumber(redis.call('HGET', KEYS[2], 'lease'))
+if not lease then return 'lost' end
+if lease > tonumber(ARGV[3]) then return 'stale' end
+if lease < tonumber(ARGV[3]) then return 'lost' end
+local head = tonumber(redis.call('HGET', KEYS[2], 'head') or '0')
+local seq = tonumber(ARGV[4])
+if seq > head + 1 or (head > 0 and redis.call('EXISTS', KEYS[1]) == 0) then return 'lost' end
+for i = 6, #ARGV do
+  if seq > head then
+    redis.call('XADD', KEYS[1], string.format('%.0f-0', seq), 'e', ARGV[i])
+    head = seq
+  end
+  seq = seq + 1
+end
+redis.call('HSET', KEYS[2], 'head', string.format('%.0f', head))
+if tonumber(ARGV[5]) > 0 then
+  redis.call('EXPIRE', KEYS[1], ARGV[5])
+  redis.call('EXPIRE', KEYS[2], ARGV[5])
+end
+redis.call('PUBLISH', ARGV[1], ARGV[2])
+return 'ok'
+"""
+
+# KEYS stream, meta. ARGV lease. The head, or -1: a newer lease exists.
+FENCE = """
+local lease = tonumber(redis.call('HGET', KEYS[2], 'lease') or '0')
+if lease > tonumber(ARGV[1]) then return -1 end
+redis.call('HSET', KEYS[2], 'lease', ARGV[1])
+redis.call('PERSIST', KEYS[1])
+redis.call('PERSIST', KEYS[2])
+if redis.call('EXISTS', KEYS[1]) == 0 then redis.call('HSET', KEYS[2], 'head', '0') end
+return tonumber(redis.call('HGET', KEYS[2], 'head') or '0')
+"""
+
+# KEYS stream, meta, prepared copy. ARGV channel, name, lease, head. Readers never see a shorter stream in between.
+SEED = """
+local lease = tonumber(redis.call('HGET', KEYS[2], 'lease') or '0')
+if lease > tonumber(ARGV[3]) then redis.call('DEL', KEYS[3]) return 'stale' end
+redis.call('RENAME', KEYS[3], KEYS[1])
+redis.call('HSET', KEYS[2], 'lease', ARGV[3], 'head', ARGV[4])
+redis.call('PUBLISH', ARGV[1], ARGV[2])
+return 'ok'
+"""
+
+# KEYS stream. ARGV channel, name, about how many to keep, seconds to live, then packed events.
+APPEND = """
+local ids = {}
+for i = 5, #ARGV do
+  ids[#ids + 1] = redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[3], '*', 'e', ARGV[i])
+end
+redis.call('EXPIRE', KEYS[1], ARGV[4])
+redis.call('PUBLISH', ARGV[1], ARGV[2])
+return ids
+"""
+
+# KEYS stream, meta. ARGV cursor, limit. {exists, head, entries}
+READ_DURABLE = """
+local entries = redis.call('XRANGE', KEYS[1], '(' .. ARGV[1], '+', 'COUNT', ARGV[2])
+return {redis.call('EXISTS', KEYS[1]), tonumber(redis.call('HGET', KEYS[2], 'head') or '0'), entries}
+"""
+
+# KEYS stream. ARGV cursor, limit. {exists, reason ('' means continuous), entries}
+# A cursor is continuous when its event is still here, or it is the last id ever given out, or it is
+# 0-0 and nothing was ever removed.
+READ = """
+local cursor, limit = ARGV[1], tonumber(ARGV[2])
+local entries = redis.call('XRANGE', KEYS[1], cursor, '+', 'COUNT', limit + 1)
+if #entries > 0 and entries[1][1] == cursor then
+  table.remove(entries, 1)
+  return {1, '', entries}
+end
+if redis.call('EXISTS', KEYS[1]) == 0 then
+  return {0, cursor == '0-0' and '' or 'expired', {}}
+end
+local raw, info = redis.call('XINFO', 'STREAM', KEYS[1]), {}
+for i = 1, #raw, 2 do info[raw[i]] = raw[i + 1] end
+if info['last-generated-id'] == cursor then return {1, '', {}} end
+local trimmed = info['entries-added'] > info['length']
+if cursor == '0-0' then
+  if #entries > limit then table.remove(entries) end
+  return {1, trimmed and 'trimmed' or '', entries}
+end
+local older = #entries > 0 and info['first-entry'] and entries[1][1] == info['first-entry'][1]
+return {1, (trimmed and older) and 'trimmed' or 'unknown_cursor', redis.call('XRANGE', KEYS[1], '-', '+', 'COUNT', limit)}
+"""
+
+# KEYS stream. The last id ever given out.
+HEAD = """
+if redis.call('EXISTS', KEYS[1]) == 0 then return '0-0' end
+local raw = redis.call('XINFO', 'STREAM', KEYS[1])
+for i = 1, #raw, 2 do if raw[i] == 'last-generated-id' then return raw[i + 1] end end
+"""
+
+# Named by their hash at every call, and sent whole only to a broker that has not seen them: redis-py's own
+# scripts ask SCRIPT EXISTS before every pipeline, which is a second round trip.
+HASHES = {
+    script: hashlib.sha1(script.encode(), usedforsecurity=False).hexdigest()
+    for script in (APPEND_DURABLE, FENCE, SEED, APPEND, READ_DURABLE, READ, HEAD)
+}
