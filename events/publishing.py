@@ -3,7 +3,7 @@
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cache
 from typing import Any
 
 from django.db import transaction
@@ -43,7 +43,12 @@ def publish(*, stream: Stream, type: str, data: dict[str, Any]) -> EventId | Non
 
 def publish_on_commit(*, stream: Stream, type: str, data: dict[str, Any]) -> None:
     """`publish` once the current transaction is committed, so that no reader hears of what never happened."""
-    transaction.on_commit(partial(publish, stream=stream, type=type, data=data), robust=True)
+
+    def publish_now() -> None:
+        publish(stream=stream, type=type, data=data)
+
+    # Not a partial: Django logs a robust function's failure by its __qualname__, and fails itself where there is none.
+    transaction.on_commit(publish_now, robust=True)
 
 
 async def publish_many(publications: Sequence[Publication]) -> list[EventId]:
