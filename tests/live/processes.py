@@ -1,0 +1,278 @@
+"""A whole server for a test to break: its own Postgres and Valkey, web processes, workers.
+
+Everything is a real process with its own log, and can be killed, frozen (SIGSTOP), let go on and
+started again on the same data, store by store and process by process. Start processes from the main
+thread only: on Linux they die with the thread that started them.
+"""
+
+import asyncio
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import sys
+import tempfile
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psycopg
+import redis
+
+from realtime_project.serving.postgres import EmbeddedPostgres
+from realtime_project.serving.process import Child
+from realtime_project.serving.valkey import EmbeddedValkey
+
+PROJECT = Path(__file__).resolve().parents[2]
+LEASE_SECONDS = 6.0
+KEEPALIVE_SECONDS = 1.0
+READY_SECONDS = 30.0
+LOG_CHARS = 6000
+
+SETTINGS = {
+    "CHAT_ENGINE": "scripted",
+    "RUN_LEASE_SECONDS": str(LEASE_SECONDS),
+    "SSE_KEEPALIVE_SECONDS": str(KEEPALIVE_SECONDS),
+    "CHAT_RUNNING_PER_USER": "0",
+    "EVENTS_STREAM_MAXLEN": "100000",
+    "GRACEFUL_SHUTDOWN_SECONDS": "3",
+    "SECRET_KEY": "a-signing-key-for-live-tests-0123456789abcdef",
+    "DJANGO_SETTINGS_MODULE": "realtime_project.settings",
+    "PYTHONUNBUFFERED": "1",
+}
+MANAGE = str(PROJECT / "manage.py")
+UVICORN = ["-m", "uvicorn", "realtime_project.asgi:application", "--lifespan", "on", "--loop", "uvloop", "--http", "httptools"]
+
+
+class Stack:
+    """The processes of one server. `settings` are environment variables for all of them."""
+
+    def __init__(self, *, webs: int = 2, workers: int = 1, settings: dict[str, str] | None = None) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="throughline-live-"))
+        self.folder.chmod(0o711)  # the account that Postgres runs as, when we are root, passes through
+        # Durable, so that what was committed before a crash is there after it.
+        self.postgres = EmbeddedPostgres(self.folder / "postgres", connections=200)
+        # Not durable: a Valkey that was killed comes back empty.
+        self.valkey = EmbeddedValkey(self.folder / "valkey", durable=False)
+        self.webs: list[Child] = []
+        self.workers: list[Child] = []
+        self.addresses: list[str] = []
+        self.environment: dict[str, str] = os.environ | SETTINGS | (settings or {})
+        self._wanted = (webs, workers)
+        self._log_marks: dict[Path, int] = {}
+
+    def start(self) -> None:
+        """Starts everything and waits until it is ready."""
+        self.environment |= {"DATABASE_URL": self.postgres.start(), "REDIS_URL": self.valkey.start()}
+        prepare = self._child("prepare", [MANAGE, "prepare_database"])
+        prepare.start()
+        assert prepare.wait(READY_SECONDS)
+        assert prepare.exit_code == 0, self._log_of(prepare)
+        webs, workers = self._wanted
+        for _ in range(webs):
+            self.start_web()
+        for _ in range(workers):
+            self.start_worker()
+        self.wait_ready()
+
+    def start_web(self) -> Child:
+        """Starts one more web process, on a port of its own."""
+        port = free_port()
+        child = self._child(f"web-{port}", [*UVICORN, "--port", str(port), "--no-access-log", "--timeout-graceful-shutdown", "3"])
+        child.start()
+        self.webs.append(child)
+        self.addresses.append(f"http://127.0.0.1:{port}")
+        return child
+
+    def start_worker(self, **settings: str) -> Child:
+        """Starts one more worker; `settings` are for it alone."""
+        child = self._child(f"worker-{len(self.workers) + 1}", [MANAGE, "procrastinate", "worker"], settings)
+        child.start()
+        self.workers.append(child)
+        return child
+
+    def _child(self, name: str, arguments: list[str], settings: dict[str, str] | None = None) -> Child:
+        return Child(
+            name=name,
+            argv=[sys.executable, *arguments],
+            environment=self.environment | {"PYTHONPATH": str(PROJECT)} | (settings or {}),
+            output=self.folder / f"{name}.log",
+        )
+
+    @property
+    def living_workers(self) -> list[Child]:
+        """The workers that run."""
+        return [each for each in self.workers if each.pid is not None]
+
+    def wait_ready(self) -> None:
+        """Returns once `/readyz` of every running web process says 200; raises AssertionError."""
+        for web, address in zip(self.webs, self.addresses, strict=True):
+            if web.pid is not None:
+                try:
+                    _wait_ready(address)
+                except AssertionError as error:
+                    raise AssertionError(f"{error}\n{self._log_of(web)}") from None
+
+    def heal(self) -> None:
+        """Lets everything go on, starts again what died, and leaves two webs and one worker running and ready."""
+        for child in (self.postgres.child, self.valkey.child, *self.webs, *self.workers):
+            if child is not None and child.pid is not None:
+                thaw(child)
+        for store in (self.postgres, self.valkey):
+            if store.child is not None and store.child.pid is None:
+                store.start()
+        for web in self.webs:
+            if web.pid is None:
+                web.start()
+        _, workers = self._wanted
+        for extra in self.living_workers[workers:]:
+            extra.kill()
+        while len(self.living_workers) < workers:
+            self.start_worker()
+        self.wait_ready()
+
+    def stop(self) -> None:
+        """Ends everything and removes its data."""
+        for child in (*self.webs, *self.workers):
+            child.kill()
+        for store in (self.valkey, self.postgres):
+            if store.child is not None and store.child.pid is not None:
+                thaw(store.child)
+                store.stop()
+        shutil.rmtree(self.postgres.home, ignore_errors=True)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def mark_logs(self) -> None:
+        """From here on, `logs` shows what is new."""
+        self._log_marks = {path: path.stat().st_size for path in self.folder.glob("*.log")}
+
+    def logs(self) -> str:
+        """What the processes wrote since `mark_logs`."""
+        parts = []
+        for path in sorted(self.folder.glob("*.log")):
+            text = path.read_bytes()[self._log_marks.get(path, 0) :].decode(errors="replace")
+            if text:
+                parts.append(f"--- {path.name}\n{text[-LOG_CHARS:]}")
+        return "\n".join(parts)
+
+    def _log_of(self, child: Child) -> str:
+        return (self.folder / f"{child.name}.log").read_text(errors="replace")[-LOG_CHARS:]
+
+    # What is stored, seen from outside.
+
+    def query(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
+        """Rows of a statement, committed at once."""
+        with psycopg.connect(self.postgres.url, autocommit=True) as connection:
+            cursor = connection.execute(sql, parameters)
+            return cursor.fetchall() if cursor.description else []
+
+    def journal(self, message_id: str) -> list[tuple[int, str, dict[str, Any]]]:
+        """(seq, type, data) of every journaled event of an answer."""
+        return self.query(
+            "SELECT seq, type, data FROM events_journalevent e JOIN events_durablestream s ON s.id = e.stream_id "
+            "WHERE s.name = %s ORDER BY seq",
+            f"message:{message_id}",
+        )
+
+    def broker(self, message_id: str) -> list[tuple[bytes, dict[bytes, bytes]]]:
+        """The entries that the broker holds of an answer."""
+        with self.valkey_client() as client:
+            return client.xrange(f"tl:{{message:{message_id}}}")
+
+    def run(self, message_id: str) -> dict[str, Any]:
+        """The row of a run: status, error_code, retryable, lease, worker."""
+        columns = ("status", "error_code", "retryable", "lease", "worker")
+        rows = self.query(f"SELECT {', '.join(columns)} FROM chat_run WHERE message_id = %s", message_id)
+        return dict(zip(columns, rows[0], strict=True))
+
+    @contextlib.contextmanager
+    def valkey_client(self) -> Iterator[redis.Redis]:
+        """A client of its Valkey."""
+        with redis.Redis.from_url(self.valkey.url) as client:
+            yield client
+
+    # Breaking stores.
+
+    def kill_valkey(self) -> None:
+        """SIGKILL: what it held is gone."""
+        self.valkey.child.kill()
+
+    def start_valkey(self) -> None:
+        """Starts it again, empty."""
+        self.valkey.child.start()
+        self.valkey.wait_until_ready()
+
+    def crash_postgres(self) -> None:
+        """What `pg_ctl stop -m immediate` does: every connection breaks, the next start recovers."""
+        self.postgres.child.process.send_signal(signal.SIGQUIT)
+        assert self.postgres.child.wait(20)
+
+    def start_postgres(self) -> None:
+        """Starts it again on its data."""
+        self.postgres.child.start()
+        self.postgres.wait_until_ready()
+
+
+def free_port() -> int:
+    """A port nobody listens on."""
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return one.getsockname()[1]
+
+
+def freeze(child: Child) -> None:
+    """SIGSTOP to a process and everything it started: it holds its connections and says nothing."""
+    for pid in _family(child.pid):
+        os.kill(pid, signal.SIGSTOP)
+
+
+def thaw(child: Child) -> None:
+    """SIGCONT to a process and everything it started."""
+    for pid in _family(child.pid):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGCONT)
+
+
+def _family(pid: int) -> list[int]:
+    """A process and its descendants, itself first."""
+    parents: dict[int, int] = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with contextlib.suppress(OSError):
+                # "pid (name) state ppid ...": the name may hold anything, also brackets.
+                parents[int(entry.name)] = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+    family = [pid]
+    for member in family:
+        family += [child for child, parent in parents.items() if parent == member]
+    return family
+
+
+def _wait_ready(address: str) -> None:
+    deadline = time.monotonic() + READY_SECONDS
+    answer = "nothing"
+    while time.monotonic() < deadline:
+        try:
+            response = httpx.get(f"{address}/readyz", timeout=5)
+            if response.status_code == 200:
+                return
+            answer = response.text
+        except httpx.TransportError as error:
+            answer = repr(error)
+        time.sleep(0.05)
+    raise AssertionError(f"not ready within {READY_SECONDS:g} s: {answer}")
+
+
+async def eventually(holds: Callable[[], Any | Awaitable[Any]], *, within: float, what: str) -> Any:
+    """What `holds` gives, once that is true; asks again every few milliseconds, fails after `within` seconds."""
+    deadline = time.monotonic() + within
+    while True:
+        value = holds()
+        if isinstance(value, Awaitable):
+            value = await value
+        if value:
+            return value
+        assert time.monotonic() < deadline, f"waited {within:g} s in vain for {what}"
+        await asyncio.sleep(0.01)
