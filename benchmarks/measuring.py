@@ -38,17 +38,19 @@ def live(system: System, stores: Stores, *, readers: int, words: list[str], wind
     ):
         opened = crowd.opened
         settle()
-        before = server.process.cpu_seconds()
+        before, valkey_before = server.process.cpu_seconds(), stores.valkey.cpu_seconds()
         report = publish(system, stores, *words, acks=crowd.acks if windowed else -1)
         crowd.last(report["sent"])
         result = crowd.result()
         server_cpu = server.process.cpu_seconds() - before
+        load_cpu = result["cpu_s"] + report["cpu_s"] + stores.valkey.cpu_seconds() - valkey_before
     # A server that cannot keep up is still sending when the publisher is done.
     wall = max(report["wall_s"], (result["last_ns"] - report["began_ns"]) / 1e9)
     return {
         "server_share": 100 * server_cpu / wall,
         "foreign_share": 100 * max(0.0, report["server_core_s"] - server_cpu * report["wall_s"] / wall) / report["wall_s"],
         "generator_share": 100 * result["cpu_s"] / wall,
+        "load_share": 100 * load_cpu / wall,
         "load_core_share": 100 * report["load_core_s"] / report["wall_s"],
         **{name: result[name] for name in ("deliveries", "missing", "doubled", "reversed", "dropped", "wall_s")},
         "per_second": result["deliveries"] / max(result["wall_s"], 1e-9),

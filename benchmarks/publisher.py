@@ -3,7 +3,8 @@
 MODULE has `async def publish(events)`, which publishes a list of `{"n", "sent"}`, in order. Either `--window`
 events are in flight (published, not yet read by every reader: `--acks` is where readers tell), or `--rate` a
 second are published on an even schedule, or `--count` as fast as they go. Prints one line of JSON: `sent`,
-`stalled`, `began_ns` (CLOCK_MONOTONIC), `wall_s`, and how long each core worked meanwhile.
+`stalled`, `began_ns` (CLOCK_MONOTONIC), `wall_s`, `cpu_s`, and how long each core worked
+meanwhile.
 """
 
 import argparse
@@ -102,7 +103,7 @@ async def main() -> None:
     options = parser.parse_args()
     cores = (SERVER_CORE, LOAD_CORE)
     publish: Publish = importlib.import_module(options.module).publish
-    begun, busy = time.monotonic(), [core_busy_seconds(core) for core in cores]
+    begun, cpu, busy = time.monotonic(), time.process_time(), [core_busy_seconds(core) for core in cores]
     if options.window:
         report = await keep_in_flight(publish, window=options.window, seconds=options.seconds, acks=options.acks)
     elif options.rate:
@@ -116,6 +117,7 @@ async def main() -> None:
                 **report,
                 "began_ns": int(begun * 1e9),
                 "wall_s": time.monotonic() - begun,
+                "cpu_s": time.process_time() - cpu,
                 "server_core_s": spent[0],
                 "load_core_s": spent[1],
             }

@@ -144,10 +144,10 @@ void report(void) {
     }
     double wall = totals.first ? (totals.last - totals.first) / 1e9 : 0;
     double steady = totals.steady_to > totals.steady_from ? (totals.steady_to - totals.steady_from) / 1e9 : 0;
-    printf("{\"event\":\"result\",\"steady_s\":%.6f,\"steady_per_second\":%.1f,\"readers\":%d,\"opened\":%d,\"refused\":%lu,\"dropped\":%lu,\"unfinished\":%lu,\"deliveries\":%lu,\"frames\":%lu,"
+    printf("{\"event\":\"result\",\"steady_s\":%.6f,\"steady_per_second\":%.1f,\"begun_s\":%.6f,\"readers\":%d,\"opened\":%d,\"refused\":%lu,\"dropped\":%lu,\"unfinished\":%lu,\"deliveries\":%lu,\"frames\":%lu,"
            "\"bytes\":%lu,\"missing\":%lu,\"doubled\":%lu,\"reversed\":%lu,\"started_ns\":%ld,\"first_ns\":%ld,\"last_ns\":%ld,\"wall_s\":%.6f,"
            "\"p50_us\":%.1f,\"p99_us\":%.1f,\"max_us\":%.1f,\"stamped\":%s,\"cpu_s\":%.6f,\"open_s\":%.6f}\n",
-           steady, steady > 0 ? totals.steady_deliveries / steady : 0, options.readers, open_count, totals.refused, totals.dropped, unfinished, totals.deliveries, totals.frames, totals.bytes, totals.missing,
+           steady, steady > 0 ? totals.steady_deliveries / steady : 0, totals.steady_from ? (totals.steady_from - totals.started) / 1e9 : 0, options.readers, open_count, totals.refused, totals.dropped, unfinished, totals.deliveries, totals.frames, totals.bytes, totals.missing,
            totals.doubled, totals.reversed, totals.started, totals.first, totals.last, wall, latency_at(0.5), latency_at(0.99), totals.latency_max,
            totals.stamped ? "true" : "false", totals.first ? totals.last_cpu - totals.first_cpu : cpu_seconds(), (totals.opened - totals.started) / 1e9);
 }

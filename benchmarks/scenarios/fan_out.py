@@ -24,7 +24,8 @@ class FanOut(Scenario):
         Row("server_share", "server, % of its core"),
         Row("foreign_share", "others, % of the server's core"),
         Row("generator_share", "generator, % of its core"),
-        Row("load_core_share", "generator + publisher + Valkey, % of their core"),
+        Row("load_share", "generator + publisher + Valkey, % of their core"),
+        Row("load_core_share", "that core, % busy, with all that others did"),
         Row("opened_per_second", "streams opened/s"),
     ]
 
