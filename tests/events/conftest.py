@@ -35,12 +35,8 @@ def valkey(redis_url):
 
 
 @pytest.fixture
-def journal_db(django_db_setup, django_db_blocker):
-    """The journal, for all threads; what a test wrote is removed without emptying every other table."""
-    with django_db_blocker.unblock():
-        yield
-        with connection.cursor() as cursor:
-            cursor.execute("TRUNCATE events_durablestream CASCADE")
+def journal_db(transactional_db):
+    """The journal, for all threads."""
 
 
 @pytest.fixture
@@ -68,9 +64,11 @@ def valkey_proxy(valkey, redis_url, settings):
 @pytest.fixture
 def postgres_proxy(journal_db):
     """The Postgres through a proxy that can be cut, for all threads of this process."""
-    stored = {key: connection.settings_dict[key] for key in ("HOST", "PORT")}
+    stored = {key: connection.settings_dict[key] for key in ("HOST", "PORT", "OPTIONS")}
+    # Whoever asks for a connection in vain gets an answer soon.
+    options = stored["OPTIONS"] | {"pool": stored["OPTIONS"]["pool"] | {"timeout": 0.3}}
     with Proxy(stored["HOST"] or "127.0.0.1", int(stored["PORT"] or 5432)) as proxy:
-        _use_postgres(HOST="127.0.0.1", PORT=proxy.port)
+        _use_postgres(HOST="127.0.0.1", PORT=proxy.port, OPTIONS=options)
         try:
             yield proxy
         finally:
