@@ -100,7 +100,7 @@ def _stream_view(scope: dict[str, Any]) -> ResolverMatch | None:
 
 
 async def _answer(match: ResolverMatch, request: HttpRequest, receive: Receive) -> HttpResponseBase:
-    """What the view answers, or its error in the body of S0."""
+    """What the view answers, or its error."""
     view: Any = match.func
     try:
         request.get_host()
@@ -119,7 +119,7 @@ async def _answer(match: ResolverMatch, request: HttpRequest, receive: Receive) 
             logger.exception("A stream could not be opened: %s", request.path)
         error = known or ThroughlineError()
     REFUSALS.labels(error.code).inc()
-    return error_response(error, shape="success")
+    return error_response(error, shape=view.error_shape)
 
 
 async def _read_body(receive: Receive, limit: int) -> bytes:

@@ -95,6 +95,18 @@ class TooLarge(ThroughlineError):
     close_code = 1009
 
 
+class Unprocessable(ThroughlineError):
+    """Some fields of the request are wrong; `errors` names each."""
+
+    code = "unprocessable"
+    http_status = 422
+    close_code = 4422
+
+    def __init__(self, message: str = "", *, errors: list[dict[str, Any]] | None = None) -> None:
+        super().__init__(message)
+        self.errors = errors or []
+
+
 class TooMany(ThroughlineError):
     """Too many at once. Wait as long as Retry-After says, then try again."""
 
@@ -139,7 +151,7 @@ class LeaseLost(ThroughlineError):
 
 BY_STATUS: dict[int, type[ThroughlineError]] = {
     each.http_status: each
-    for each in (InvalidRequest, Unauthenticated, Forbidden, NotFound, MethodNotAllowed, Conflict, TooLarge, TooMany, Unavailable)
+    for each in (InvalidRequest, Unauthenticated, Forbidden, NotFound, MethodNotAllowed, Conflict, TooLarge, Unprocessable, TooMany, Unavailable)
 }
 
 
@@ -165,6 +177,9 @@ def _from_drf(error: drf.APIException) -> ThroughlineError:
 
 def error_response(error: ThroughlineError, *, shape: str = "detail") -> JsonResponse:
     """The error as an HTTP response: `{"detail": ...}`, or with shape "success" the body of S0."""
+    if isinstance(error, Unprocessable):
+        # The shape that FastAPI's clients know (S2).
+        return JsonResponse({"detail": error.errors}, status=error.http_status)
     body = {"success": False, "message": error.message} if shape == "success" else {"detail": error.message}
     return JsonResponse(body | {"code": error.code}, status=error.http_status, headers=error.headers)
 

@@ -22,15 +22,16 @@ Send = Callable[[dict[str, Any]], Awaitable[None]]
 View = TypeVar("View", bound=Callable[..., Awaitable[HttpResponseBase]])
 
 
-def stream_endpoint(*methods: str, body_limit: int = 0) -> Callable[[View], View]:
+def stream_endpoint(*methods: str, body_limit: int = 0, error_shape: str = "success") -> Callable[[View], View]:
     """Marks an async view that answers with an `EventStreamResponse`, for these methods, with at most `body_limit` bytes of body.
 
-    Such views run without Django's middleware: see `events.asgi`. Their errors have the body of S0.
+    Such views run without Django's middleware: see `events.asgi`. `error_shape`: see `events.exceptions.error_response`.
     """
 
     def mark(view: View) -> View:
         view.stream_methods = methods  # type: ignore[attr-defined]
         view.body_limit = body_limit  # type: ignore[attr-defined]
+        view.error_shape = error_shape  # type: ignore[attr-defined]
         return view
 
     return mark
