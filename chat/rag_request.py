@@ -90,7 +90,13 @@ def parse(body: bytes) -> ChatCompletionRequest:
     except (ValueError, RecursionError) as error:
         position = getattr(error, "pos", 0)
         reason = getattr(error, "msg", "The body is nested too deeply" if isinstance(error, RecursionError) else str(error))
-        wrong = {"type": "json_invalid", "loc": ["body", position], "msg": "JSON decode error", "input": {}, "ctx": {"error": reason}}
+        wrong = {
+            "type": "json_invalid",
+            "loc": ["body", position],
+            "msg": "JSON decode error",
+            "input": {},
+            "ctx": {"error": reason},
+        }
         raise Unprocessable(errors=[wrong]) from None
     try:
         return ChatCompletionRequest.model_validate(data)
@@ -99,5 +105,7 @@ def parse(body: bytes) -> ChatCompletionRequest:
 
 
 def _as_fastapi(error: Any) -> dict[str, Any]:
-    shown: dict[str, Any] = to_jsonable_python(error | {"loc": ["body", *error["loc"]]}, serialize_unknown=True, inf_nan_mode="constants")
+    shown: dict[str, Any] = to_jsonable_python(
+        error | {"loc": ["body", *error["loc"]]}, serialize_unknown=True, inf_nan_mode="strings"
+    )
     return shown

@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -15,14 +15,13 @@ from accounts.authentication import authenticate, caller_of
 from accounts.threads import in_thread
 from chat.conf import conf
 from chat.dialects.docsgpt import DocsGPTDialect
-from chat.models import Message, Run
+from chat.models import Message
 from chat.serializers import QuestionSerializer
 from chat.services import answers, conversations, questions
+from chat.views.following import follow
 from events.event import START, EventId
 from events.exceptions import InvalidRequest
-from events.feed import Feed
-from events.hub import current_hub
-from events.responses import EventStreamResponse, stream_endpoint
+from events.responses import stream_endpoint
 
 DIALECT = DocsGPTDialect()
 _DIGITS = re.compile(r"[0-9]{1,18}", re.ASCII)
@@ -40,7 +39,7 @@ async def ask(request: HttpRequest) -> HttpResponseBase:
         idempotency_key=request.headers.get("Idempotency-Key", ""),
         body=request.body,
     )
-    return await _open(message, START)
+    return await follow(message, START, dialect=DIALECT, location=_location(message))
 
 
 @stream_endpoint("GET")
@@ -49,8 +48,8 @@ async def events(request: HttpRequest, message_id: str) -> HttpResponseBase:
     caller = await authenticate(request.scope)  # type: ignore[attr-defined]
     id_ = conversations.parse_id(message_id, what="message_id")
     message = await in_thread(conversations.message_of, caller=caller, message_id=id_)
-    cursor = _cursor(request.headers, request.GET)
-    return await _open(message, cursor)
+    cursor = read_cursor(request.headers, request.GET)
+    return await follow(message, cursor, dialect=DIALECT, location=_location(message))
 
 
 class TailView(APIView):
@@ -74,6 +73,10 @@ class StopView(APIView):
         id_ = conversations.parse_id(message_id, what="message_id")
         status = answers.stop(caller=caller_of(request), message_id=id_)
         return Response({"success": True, "message_id": str(id_), "status": status}, status=202)
+
+
+def _location(message: Message) -> str:
+    return f"/api/messages/{message.pk}/events"
 
 
 def parse_question(body: bytes) -> questions.Question:
@@ -102,30 +105,7 @@ def _first_error(errors: Any, path: str = "") -> str:
     return f"{path}: {text}" if path else str(text)
 
 
-def _cursor(headers: Mapping[str, str], query: Mapping[str, str]) -> EventId:
+def read_cursor(headers: Mapping[str, str], query: Mapping[str, str]) -> EventId:
     """The header wins; anything but digits means everything (S0)."""
     text = headers.get("Last-Event-ID") or query.get("last_event_id") or ""
     return EventId(int(text), 0) if _DIGITS.fullmatch(text.strip()) else START
-
-
-async def _open(message: Message, cursor: EventId) -> HttpResponseBase:
-    run = message.run
-    if run.status in Run.OPEN:
-        return _follow(message, cursor)
-    if cursor.major == run.head:
-        # EventSource would ask again and again otherwise.
-        return HttpResponse(status=204)
-    if await in_thread(answers.is_pruned, message=message):
-        return _tell_from_row(message)
-    return _follow(message, cursor if cursor.major < run.head else START)
-
-
-def _follow(message: Message, cursor: EventId) -> EventStreamResponse:
-    feed = Feed(hub=current_hub(), stream=questions.message_stream(message.pk), cursor=cursor)
-    return EventStreamResponse(feed=feed, encoder=DIALECT, headers={"Location": f"/api/messages/{message.pk}/events"})
-
-
-def _tell_from_row(message: Message) -> EventStreamResponse:
-    """An answer whose journal is pruned, told from its row."""
-    frames = b"".join(map(DIALECT.frame, answers.rebuilt_events(message)))
-    return EventStreamResponse(feed=None, encoder=DIALECT, prelude=b":\n" + frames)

@@ -1,0 +1,35 @@
+"""Opening an answer's stream in some dialect, wherever its events still are."""
+
+from django.http import HttpResponse
+from django.http.response import HttpResponseBase
+
+from accounts.threads import in_thread
+from chat.models import Message, Run
+from chat.services import answers, questions
+from events.event import START, EventId
+from events.feed import Feed
+from events.hub import Encoder, current_hub
+from events.responses import EventStreamResponse
+
+
+async def follow(message: Message, cursor: EventId, *, dialect: Encoder, location: str) -> HttpResponseBase:
+    """The answer after `cursor`: what there is, then live.
+
+    204 when there is nothing after it and never will be: EventSource would ask again and again otherwise.
+    A cursor beyond the end means everything.
+    """
+    run = message.run
+    if run.status not in Run.OPEN:
+        if cursor.major == run.head:
+            return HttpResponse(status=204)
+        if await in_thread(answers.is_pruned, message=message):
+            return _told_from_row(message, dialect)
+        cursor = cursor if cursor.major < run.head else START
+    feed = Feed(hub=current_hub(), stream=questions.message_stream(message.pk), cursor=cursor)
+    return EventStreamResponse(feed=feed, encoder=dialect, headers={"Location": location})
+
+
+def _told_from_row(message: Message, dialect: Encoder) -> EventStreamResponse:
+    """An answer whose journal is pruned."""
+    frames = b"".join(map(dialect.frame, answers.rebuilt_events(message)))
+    return EventStreamResponse(feed=None, encoder=dialect, prelude=b":\n" + frames)
