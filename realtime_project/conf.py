@@ -46,6 +46,9 @@ class ProjectSettings(AppSettings):
     DEMO_DATA: bool = True
     """Whether `manage.py serve` makes the demo organisation and users in a database without users."""
 
+    METRICS_TOKEN: str = ""
+    """Token that `/metrics` asks for; empty: only this machine may read it, and not through a proxy."""
+
     LOG_FORMAT: str = "text"
     """text for people, json for machines."""
 

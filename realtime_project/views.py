@@ -1,21 +1,22 @@
 """Addresses that combine apps: who am I, and how is the server."""
 
-from typing import Any
+import asyncio
 
-from django.db import DatabaseError, connection
 from django.http import HttpRequest, HttpResponse, JsonResponse
-from django.utils import timezone
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest, multiprocess
+from prometheus_client import CONTENT_TYPE_LATEST
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from accounts.authentication import caller_of
 from accounts.services import describe
-from chat.models import Worker
-from chat.sweep import silence_seconds
-from events.exceptions import BrokerUnavailable
-from events.publishing import ping_broker
+from events.responses import stream_endpoint
+from realtime_project.exposition import admit, exposition
+from realtime_project.readiness import OK, check_parts
 from workspaces.services import workspaces_of
+
+FRESH = {"Cache-Control": "no-store"}
+FORWARDED = ("Forwarded", "X-Forwarded-For", "X-Real-IP")
 
 
 class MeView(APIView):
@@ -23,53 +24,39 @@ class MeView(APIView):
 
     def get(self, request: Request) -> Response:
         """The caller, with organisations and workspaces."""
-        return Response(describe(request.user) | {"workspaces": workspaces_of(request.user.pk)})
+        caller = caller_of(request)
+        return Response(describe(caller) | {"workspaces": workspaces_of(caller.pk)})
 
 
-def healthz(request: HttpRequest) -> JsonResponse:
+# What asks for the state of the server is served as streams are: without middleware and threads, which a database
+# that hangs may hold.
+
+
+@stream_endpoint("GET", "HEAD")
+async def healthz(request: HttpRequest) -> JsonResponse:
     """200 as long as this process answers."""
     del request
-    return JsonResponse({"status": "ok"})
+    return JsonResponse({"status": "ok"}, headers=FRESH)
 
 
-def readyz(request: HttpRequest) -> JsonResponse:
-    """200 when database, broker and a worker answer, else 503 saying which does not."""
+@stream_endpoint("GET", "HEAD")
+async def readyz(request: HttpRequest) -> JsonResponse:
+    """200 when database, broker and a worker answer, else 503 saying which does not, and what to do."""
     del request
-    parts = {"database": _database(), "broker": _broker(), "worker": _worker()}
-    ready = all(state == "ok" for state in parts.values())
-    headers = {} if ready else {"Retry-After": "2"}
-    return JsonResponse({"status": "ok" if ready else "unavailable", **parts}, status=200 if ready else 503, headers=headers)
+    parts = await check_parts()
+    if all(state == OK for state in parts.values()):
+        return JsonResponse({"status": "ok", **parts}, headers=FRESH)
+    return JsonResponse({"status": "unavailable", **parts}, status=503, headers=FRESH | {"Retry-After": "2"})
 
 
-def _database() -> str:
-    try:
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT 1")
-        return "ok"
-    except (DatabaseError, OSError):
-        return "The database cannot be reached; see DATABASE_URL."
-
-
-def _broker() -> str:
-    try:
-        ping_broker()
-        return "ok"
-    except BrokerUnavailable:
-        return "The broker cannot be reached; see REDIS_URL."
-
-
-def _worker() -> str:
-    try:
-        oldest = timezone.now() - timezone.timedelta(seconds=silence_seconds())
-        living = Worker.objects.filter(beat_at__gte=oldest).exists()
-        return "ok" if living else "No worker is running; start `manage.py procrastinate worker`."
-    except (DatabaseError, OSError):
-        return "Unknown: the database cannot be reached."
-
-
-def metrics(request: HttpRequest) -> HttpResponse:
-    """Prometheus metrics: of all processes of this server when PROMETHEUS_MULTIPROC_DIR is set, else of this one."""
-    del request
-    registry: Any = CollectorRegistry()
-    multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
-    return HttpResponse(generate_latest(registry), content_type=CONTENT_TYPE_LATEST)
+@stream_endpoint("GET", "HEAD")
+async def metrics(request: HttpRequest) -> HttpResponse:
+    """Prometheus metrics, for this machine or for who has the METRICS_TOKEN."""
+    admit(
+        authorization=request.headers.get("Authorization", ""),
+        address=request.META.get("REMOTE_ADDR", ""),
+        forwarded=any(name in request.headers for name in FORWARDED),
+    )
+    # Not `in_thread`: a database that hangs holds those threads, and this needs none of it.
+    body = await asyncio.to_thread(exposition)
+    return HttpResponse(body, content_type=CONTENT_TYPE_LATEST, headers=FRESH)
