@@ -1,6 +1,6 @@
 """What a broker is: the hot log, its doorbells, and small leases."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from enum import StrEnum
@@ -42,6 +42,24 @@ class Reading:
     continuous: bool = True
     exists: bool = True
     reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class OnceAppend:
+    """A packed event for a backlog stream that is appended only if no event with its `key` was within `remember` seconds."""
+
+    stream: Stream
+    packed: str
+    key: str
+    remember: int
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """Whether one more connection may open: yes, or what is used up (concurrent, replays) and how long to wait, in seconds."""
+
+    used_up: str = ""
+    wait: float = 0.0
 
 
 class DoorbellListener:
@@ -86,6 +104,14 @@ class BaseBroker:
         """`append` for synchronous code."""
         raise NotImplementedError
 
+    async def append_once(self, items: Sequence[OnceAppend]) -> list[EventId]:
+        """Appends each unless its key is known; the id it has been given, now or then."""
+        raise NotImplementedError
+
+    def append_once_now(self, items: Sequence[OnceAppend]) -> list[EventId]:
+        """`append_once` for synchronous code."""
+        raise NotImplementedError
+
     async def read(self, cursors: Sequence[tuple[Stream, EventId]], *, limit: int) -> list[Reading]:
         """At most `limit` events after each cursor, in one round trip."""
         raise NotImplementedError
@@ -104,6 +130,21 @@ class BaseBroker:
 
     async def alive(self, names: Sequence[str]) -> list[bool]:
         """Which leases are alive."""
+        raise NotImplementedError
+
+    async def admit(self, name: str, member: str, *, slots: int, seconds: float, replays: int, window: float) -> Admission:
+        """Takes one of `slots` (0: any number) of `name` for `member`, for so many seconds, unless all are taken.
+
+        With `replays` > 0 also counts one replay, at most so many within the last `window` seconds.
+        """
+        raise NotImplementedError
+
+    async def keep_slots(self, members: Mapping[str, Sequence[str]], *, seconds: float) -> None:
+        """Keeps taken slots alive: members by name."""
+        raise NotImplementedError
+
+    async def release_slot(self, name: str, member: str) -> None:
+        """Gives a slot back at once."""
         raise NotImplementedError
 
     async def ping(self) -> None:

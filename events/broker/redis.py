@@ -1,7 +1,7 @@
 """The broker on Redis 7 or Valkey: one Redis Stream per stream, append and doorbell in one script."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
@@ -12,8 +12,21 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import NoScriptError, RedisError
 
-from events.broker.base import Appended, BaseBroker, DoorbellListener, DurableAppend, Reading
-from events.broker.scripts import APPEND, APPEND_DURABLE, FENCE, HASHES, HEAD, READ, READ_DURABLE, SEED
+from events.broker.base import Admission, Appended, BaseBroker, DoorbellListener, DurableAppend, OnceAppend, Reading
+from events.broker.scripts import (
+    ADMIT,
+    APPEND,
+    APPEND_DURABLE,
+    APPEND_ONCE,
+    FENCE,
+    HASHES,
+    HEAD,
+    KEEP_SLOTS,
+    READ,
+    READ_DURABLE,
+    RELEASE_SLOT,
+    SEED,
+)
 from events.conf import conf
 from events.event import Event, EventId, pack, unpack
 from events.exceptions import BrokerUnavailable
@@ -222,6 +235,20 @@ class RedisBroker(BaseBroker):
         calls = self._append_calls(items)
         return _ids_of(items, calls, self._run_now(list(calls.values())))
 
+    def _once_call(self, item: OnceAppend) -> Call:
+        seconds = int(conf.EVENTS_REPLAY_MAX_AGE_HOURS * 3600)
+        keys = [self._key(item.stream), f"{self._key(item.stream)}:once:{item.key}"]
+        args = [self._channel(item.stream.name), item.stream.name, conf.EVENTS_STREAM_MAXLEN, seconds, item.remember, item.packed]
+        return APPEND_ONCE, keys, args
+
+    async def append_once(self, items: Sequence[OnceAppend]) -> list[EventId]:
+        """See `BaseBroker`."""
+        return [_parse_id(answer) for answer in await self._run([self._once_call(item) for item in items])]
+
+    def append_once_now(self, items: Sequence[OnceAppend]) -> list[EventId]:
+        """See `BaseBroker`."""
+        return [_parse_id(answer) for answer in self._run_now([self._once_call(item) for item in items])]
+
     async def read(self, cursors: Sequence[tuple[Stream, EventId]], *, limit: int) -> list[Reading]:
         """See `BaseBroker`."""
         calls: list[Call] = [
@@ -271,6 +298,25 @@ class RedisBroker(BaseBroker):
         with _reaching_redis():
             async with asyncio.timeout(COMMAND_SECONDS):
                 return [value is not None for value in await self._redis.mget([self._lease_key(name) for name in names])]
+
+    def _slots_key(self, name: str) -> str:
+        return f"{conf.EVENTS_KEY_PREFIX}:{{slots:{name}}}"
+
+    async def admit(self, name: str, member: str, *, slots: int, seconds: float, replays: int, window: float) -> Admission:
+        """See `BaseBroker`."""
+        keys = [self._slots_key(name), f"{self._slots_key(name)}:replays"]
+        [answer] = await self._run([(ADMIT, keys, [member, slots, int(seconds * 1000), replays, int(window * 1000)])])
+        return Admission(used_up=answer[1].decode(), wait=answer[0] / 1000)
+
+    async def keep_slots(self, members: Mapping[str, Sequence[str]], *, seconds: float) -> None:
+        """See `BaseBroker`."""
+        calls = [(KEEP_SLOTS, [self._slots_key(name)], [int(seconds * 1000), *each]) for name, each in members.items()]
+        if calls:
+            await self._run(calls)
+
+    async def release_slot(self, name: str, member: str) -> None:
+        """See `BaseBroker`."""
+        await self._run([(RELEASE_SLOT, [self._slots_key(name)], [member])])
 
     async def ping(self) -> None:
         """See `BaseBroker`."""

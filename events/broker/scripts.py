@@ -97,9 +97,69 @@ local raw = redis.call('XINFO', 'STREAM', KEYS[1])
 for i = 1, #raw, 2 do if raw[i] == 'last-generated-id' then return raw[i + 1] end end
 """
 
+# KEYS stream, memory of the key. ARGV channel, name, about how many to keep, seconds to live, seconds to remember, packed event.
+# An event with the same key is appended once: a sender that does not know whether it was heard may say it again.
+APPEND_ONCE = """
+local known = redis.call('GET', KEYS[2])
+if known then return known end
+local id = redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[3], '*', 'e', ARGV[6])
+redis.call('EXPIRE', KEYS[1], ARGV[4])
+redis.call('SET', KEYS[2], id, 'EX', ARGV[5])
+redis.call('PUBLISH', ARGV[1], ARGV[2])
+return id
+"""
+
+# KEYS slots, replays. ARGV member, most slots, milliseconds a slot lives, most replays (0: not counted), window in milliseconds.
+# {0, ''} or {milliseconds to wait, what is used up}. A refusal counts for nothing: else who retries is never let in again.
+ADMIT = """
+local t = redis.call('TIME')
+local now = t[1] * 1000 + math.floor(t[2] / 1000)
+local most, replays = tonumber(ARGV[2]), tonumber(ARGV[4])
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now)
+if most > 0 and redis.call('ZCARD', KEYS[1]) >= most then return {2000, 'concurrent'} end
+if replays > 0 then
+  redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', now - ARGV[5])
+  if redis.call('ZCARD', KEYS[2]) >= replays then
+    local oldest = redis.call('ZRANGE', KEYS[2], 0, 0, 'WITHSCORES')
+    return {oldest[2] + ARGV[5] - now + 1, 'replays'}
+  end
+  redis.call('ZADD', KEYS[2], now, ARGV[1])
+  redis.call('PEXPIRE', KEYS[2], ARGV[5])
+end
+redis.call('ZADD', KEYS[1], now + ARGV[3], ARGV[1])
+redis.call('PEXPIRE', KEYS[1], ARGV[3])
+return {0, ''}
+"""
+
+# KEYS slots. ARGV milliseconds a slot lives, members. Also puts back what a wiped broker forgot.
+KEEP_SLOTS = """
+local t = redis.call('TIME')
+local now = t[1] * 1000 + math.floor(t[2] / 1000)
+for i = 2, #ARGV do redis.call('ZADD', KEYS[1], now + ARGV[1], ARGV[i]) end
+redis.call('PEXPIRE', KEYS[1], ARGV[1])
+return 1
+"""
+
+# KEYS slots. ARGV member.
+RELEASE_SLOT = """
+return redis.call('ZREM', KEYS[1], ARGV[1])
+"""
+
 # Named by their hash at every call, and sent whole only to a broker that has not seen them: redis-py's own
 # scripts ask SCRIPT EXISTS before every pipeline, which is a second round trip.
 HASHES = {
     script: hashlib.sha1(script.encode(), usedforsecurity=False).hexdigest()
-    for script in (APPEND_DURABLE, FENCE, SEED, APPEND, READ_DURABLE, READ, HEAD)
+    for script in (
+        APPEND_DURABLE,
+        FENCE,
+        SEED,
+        APPEND,
+        APPEND_ONCE,
+        READ_DURABLE,
+        READ,
+        HEAD,
+        ADMIT,
+        KEEP_SLOTS,
+        RELEASE_SLOT,
+    )
 }
