@@ -39,7 +39,7 @@ class ChatSettings(AppSettings):
     LOCAL_ENGINE_THREADS: int = 0
     """Threads of the offline model; 0: one per CPU."""
 
-    CHAT_SYSTEM_PROMPT: str = "You are a helpful assistant. Answer briefly and truthfully."
+    CHAT_SYSTEM_PROMPT: str = "You are a helpful AI assistant. Answer briefly and truthfully."
     """What an engine is told first, unless the application has its own prompt."""
 
     CHAT_HISTORY_MESSAGES: int = 20

@@ -17,12 +17,12 @@ def data(chunks: list[bytes]) -> list[str]:
 
 
 STREAM = (
-    "\ufeff: hello\r\ndata: one \U0001f600\u2028\u0085\x0b two\r\n\r\n"
+    "\ufeff: hello\r\ndata: one \U0001f600\u2028\u0085\x0b two\r\ndata: three\r\n\r\n"
     "event: error\rdata:first\rdata:  second\r\r"
     "id: 7\nretry: 5\ndata\n\n:\n\ndata: last é\n\n"
 ).encode()
 EXPECTED = [
-    ServerSentEvent("", "one \U0001f600\u2028\u0085\x0b two"),
+    ServerSentEvent("", "one \U0001f600\u2028\u0085\x0b two\nthree"),
     ServerSentEvent("error", "first\n second"),
     ServerSentEvent("", ""),
     ServerSentEvent("", "last é"),
