@@ -19,6 +19,7 @@ from events import journal
 from events.broker.base import Appended, BaseBroker, DurableAppend
 from events.event import START, Event
 from events.exceptions import BrokerUnavailable, LeaseLost, ThroughlineError
+from events.metrics import APPENDED
 from events.writer import drain
 
 logger = logging.getLogger(__name__)
@@ -106,7 +107,9 @@ async def end_run(broker: BaseBroker, taken: TakenOver, ending: Ending) -> None:
         return
     append = DurableAppend(stream, taken.lease, added, ended=True)
     try:
-        if (await broker.append_durable([append]))[0] is not Appended.OK:
+        if (await broker.append_durable([append]))[0] is Appended.OK:
+            APPENDED.labels(stream.kind).inc(len(added))
+        else:
             logger.warning("The broker does not hold run %s; readers find its end in the journal.", taken.message_id)
     except BrokerUnavailable:
         logger.warning("The broker did not hear of the end of run %s; readers find it in the journal.", taken.message_id)

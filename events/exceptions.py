@@ -13,6 +13,8 @@ from rest_framework import exceptions as drf
 from rest_framework.response import Response
 from rest_framework.views import exception_handler
 
+from events.metrics import REFUSALS
+
 
 class ThroughlineError(Exception):
     """The server failed to do this. It was logged; trying again may help."""
@@ -185,9 +187,11 @@ def error_response(error: ThroughlineError, *, shape: str = "detail") -> JsonRes
 
 
 def drf_exception_handler(error: Exception, context: dict[str, Any]) -> Response | JsonResponse | None:
-    """Answers our errors in DRF views; a view with `error_shape = "success"` gets the body of S0."""
+    """Answers our errors in DRF views; a view with `error_shape = "success"` gets the body of S0. Counts every refusal."""
     shape = getattr(context.get("view"), "error_shape", "detail")
     known = translated(error)
+    if known is not None:
+        REFUSALS.labels(known.code).inc()
     if known is None or (isinstance(error, drf.APIException) and shape == "detail"):
         # DRF tells its own errors in the body of REST, field by field.
         return exception_handler(error, context)

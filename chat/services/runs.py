@@ -15,6 +15,7 @@ from accounts.caller import Caller
 from chat.conf import conf
 from chat.engines.base import EngineRequest, Turn
 from chat.jobs import ANSWER_TASK, defer_answer
+from chat.metrics import ENDED
 from chat.models import Message, Run, Worker
 from chat.run_events import Type
 from chat.services import conversations
@@ -129,6 +130,7 @@ def settle(*, message_id: uuid.UUID, ending: Ending, snapshot: Snapshot) -> Call
         message.sources, message.tool_calls = snapshot.sources, snapshot.tool_calls
         message.save(update_fields=["text", "thought", "sources", "tool_calls"])
         announce(message=message, type=Type.MESSAGE_FINISHED, status=ending.status)
+        transaction.on_commit(ENDED.labels(ending.status, ending.code).inc, robust=True)
 
     return write
 
