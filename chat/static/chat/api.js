@@ -56,15 +56,12 @@ function parse(text) {
 }
 
 /**
- * The cursor of a page's `next`, which may be given bare or inside an address.
- * @param {string|null|undefined} next
- * @param {string} parameter
+ * The cursor in a page's `next`: a date in a list of conversations, a number in one of messages.
+ * @param {string|number|null} next
  * @returns {string|null}
  */
-export function cursorOf(next, parameter) {
-  if (!next) return null;
-  if (!/[/?]/.test(next)) return next;
-  return new URL(next, "http://page.invalid").searchParams.get(parameter);
+export function cursorOf(next) {
+  return next === null ? null : String(next);
 }
 
 /** A key for `Idempotency-Key`. `crypto.randomUUID` is missing on plain http in a local network; random bytes are not. */

@@ -15,6 +15,8 @@ export class Composer {
     /** @type {string|null} */
     this._conversationId = null;
     this._isRunning = false;
+    /** What was typed before this script was loaded. */
+    this._early = field.value;
     field.addEventListener("input", () => this._onInput());
     field.addEventListener("keydown", (event) => this._onKey(event));
     form.addEventListener("submit", (event) => {
@@ -38,7 +40,8 @@ export class Composer {
   /** Another conversation has another draft. @param {string|null} conversationId */
   open(conversationId) {
     this._conversationId = conversationId;
-    this._field.value = readDraft(conversationId);
+    this._field.value = this._early || readDraft(conversationId);
+    this._early = "";
     this._fit();
   }
 

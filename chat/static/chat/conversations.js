@@ -27,6 +27,8 @@ export class ConversationList {
     /** @type {string|null} */
     this._next = null;
     this._hasLoaded = false;
+    /** @type {Map<string, Conversation>} Opened by their address, and too old for the part of the list that is shown. */
+    this._apart = new Map();
     /** @type {string|null} */
     this._current = null;
     this._timer = 0;
@@ -43,7 +45,14 @@ export class ConversationList {
 
   /** @param {string|null} id @returns {Conversation|undefined} */
   find(id) {
-    return this._items.find((item) => item.id === id);
+    return this._items.find((item) => item.id === id) ?? this._apart.get(id ?? "");
+  }
+
+  /** Makes sure that `find` knows a conversation, if there is such a one. @param {string|null} id */
+  async require(id) {
+    if (id === null || this.find(id)) return;
+    this._apart.set(id, await request(conversationPath(id)));
+    this._hooks.onChange();
   }
 
   /** Asks for the newest, soon. */
@@ -63,7 +72,7 @@ export class ConversationList {
     const oldest = newest.at(-1);
     // What is older than this page stays; what should be on it and is not, has been deleted.
     const older = page.next && oldest ? this._items.filter((item) => !ids.has(item.id) && item.updated_at <= oldest.updated_at) : [];
-    if (older.length === 0 || !this._hasLoaded) this._next = cursorOf(page.next, "cursor");
+    if (older.length === 0 || !this._hasLoaded) this._next = cursorOf(page.next);
     this._hasLoaded = true;
     this._items = [...newest, ...older];
     this._render();
@@ -76,7 +85,7 @@ export class ConversationList {
       const page = await request(`${conversationsPath}?cursor=${encodeURIComponent(this._next)}`);
       const ids = new Set(this._items.map((item) => item.id));
       this._items.push(...page.results.filter((/** @type {Conversation} */ item) => !ids.has(item.id)));
-      this._next = cursorOf(page.next, "cursor");
+      this._next = cursorOf(page.next);
       this._render();
     } finally {
       this._more.disabled = false;
@@ -95,6 +104,7 @@ export class ConversationList {
   async remove(id) {
     await request(conversationPath(id), { method: "DELETE" });
     this._items = this._items.filter((item) => item.id !== id);
+    this._apart.delete(id);
     this._render();
   }
 

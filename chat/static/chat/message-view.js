@@ -61,7 +61,7 @@ class GrowingText {
     let rest = this._waiting;
     this._waiting = "";
     while (rest !== "") {
-      const room = PIECE_CHARACTERS - (this._last?.length ?? PIECE_CHARACTERS);
+      const room = PIECE_CHARACTERS - (this._last?.length ?? 0);
       const lineEnd = rest.indexOf("\n", Math.max(0, room));
       const cut = lineEnd === -1 ? rest.length : lineEnd + 1;
       this._grow(rest.slice(0, cut));

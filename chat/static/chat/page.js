@@ -28,7 +28,7 @@ class ChatPage {
     this._makeParts();
     this._listen();
     byId("engine-words").textContent = engineWords(data.engine);
-    byId("engine-words").classList.toggle("warning", data.engine === null);
+    byId("engine-words").classList.toggle("warning", data.engine === null || data.engine === "none");
   }
 
   _makeParts() {
@@ -91,7 +91,7 @@ class ChatPage {
     this._open(id);
   }
 
-  /** @param {string|null} id */
+  /** @param {string|null} id @returns {Promise<void>} */
   async _open(id) {
     this._drawer.close();
     this._notice.hide();
@@ -99,17 +99,19 @@ class ChatPage {
     this._list.setCurrent(id);
     this._composer.open(id);
     this._showNote(id === null ? "" : "Loading…");
-    const opening = this._thread.open(id);
+    const opening = Promise.all([this._thread.open(id), this._list.require(id)]);
     this._showTitle();
     this._showRunning();
-    this._composer.focus();
+    // On a touch screen focus would bring up the keyboard, over what was just opened.
+    if (window.matchMedia("(pointer: fine)").matches) this._composer.focus();
     try {
       await opening;
       if (this._thread.conversationId === id) this._showNote("");
     } catch (error) {
       if (this._thread.conversationId !== id || isAborted(error)) return;
-      this._showNote(error instanceof RequestError ? failureWords(error.detail).words : String(error));
-      if (!isNotFound(error)) this._onError(error, () => this._open(id));
+      if (isNotFound(error)) return this._showNote(failureWords({ reason: "not_found" }).words);
+      this._showNote("");
+      this._onError(error, () => this._open(id));
     }
     this._showEmpty();
   }
@@ -257,7 +259,7 @@ function isAborted(error) {
   return error instanceof RequestError && error.detail.reason === "aborted";
 }
 
-/** @param {unknown} error */
+/** What cannot be an id at all is answered by 400. @param {unknown} error */
 function isNotFound(error) {
   return error instanceof RequestError && (error.detail.reason === "not_found" || error.detail.status === 400);
 }

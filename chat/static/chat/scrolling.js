@@ -13,6 +13,7 @@ export class StickyScroll {
     this._toLatest = toLatest;
     this._isStuck = true;
     this._lastTop = 0;
+    this._lastHeight = 0;
     box.addEventListener("scroll", () => this._onScroll(), { passive: true });
     toLatest.addEventListener("click", () => {
       this.stick();
@@ -43,10 +44,12 @@ export class StickyScroll {
   _onScroll() {
     const { scrollTop, scrollHeight, clientHeight } = this._box;
     const isAtEnd = scrollHeight - scrollTop - clientHeight < NEAR_PIXELS;
-    // Only moving up unsticks: when content grows faster than it is painted, the end is far away for a moment, too.
+    // Only the reader's moving up unsticks: when content grows, the end is far away for a moment, too, and when it shrinks,
+    // the browser moves up by itself.
     if (isAtEnd) this._isStuck = true;
-    else if (scrollTop < this._lastTop) this._isStuck = false;
+    else if (scrollTop < this._lastTop && scrollHeight >= this._lastHeight) this._isStuck = false;
     this._lastTop = scrollTop;
+    this._lastHeight = scrollHeight;
     this._show();
   }
 

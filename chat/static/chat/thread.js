@@ -102,9 +102,9 @@ export class Thread {
     this._list.replaceChildren();
   }
 
-  /** @param {string|null} next */
+  /** @param {number|null} next */
   _setBefore(next) {
-    this._before = cursorOf(next, "before");
+    this._before = cursorOf(next);
     this._earlier.hidden = this._before === null;
   }
 

@@ -74,7 +74,7 @@ export function answerErrorWords(error, hasText) {
 
 /** @param {string|null} engine  alias in CHAT_ENGINES; null: none can answer */
 export function engineWords(engine) {
-  if (engine === null) return "No engine is configured, so nothing can answer yet: see CHAT_ENGINE and OPENAI_BASE_URL.";
+  if (engine === null || engine === "none") return "No engine is configured, so nothing can answer yet: see CHAT_ENGINE and OPENAI_BASE_URL.";
   if (engine === "local") return "Answered by the small offline model; it makes mistakes.";
   if (engine === "extractive") return "Answered without a language model, by quoting.";
   if (engine === "scripted") return "Answered by the scripted engine, for tests.";

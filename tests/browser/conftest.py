@@ -1,0 +1,158 @@
+"""The running product, and a browser in front of it."""
+
+import json
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+import psycopg
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+
+from tests.browser.cuttable import CuttableNetwork
+
+ROOT = Path(__file__).resolve().parents[2]
+START_SECONDS = 90
+CHROMIUM_FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+@pytest.fixture(scope="session")
+def own_database(database_url: str) -> Iterator[str]:
+    """An empty database beside the test run's; gone afterwards."""
+    name = f"browser_{secrets.token_hex(4)}"
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute(f'create database "{name}"')
+        yield urlunsplit(urlsplit(database_url)._replace(path=f"/{name}"))
+        connection.execute(f'drop database "{name}" with (force)')
+
+
+@pytest.fixture(scope="session")
+def server(own_database: str, redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of `manage.py serve` with the scripted engine and the demo users."""
+    folder = tmp_path_factory.mktemp("browser")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    environment = os.environ | {
+        "DATABASE_URL": own_database,
+        "REDIS_URL": redis_url,
+        "EVENTS_KEY_PREFIX": f"browser-{secrets.token_hex(4)}",
+        "DATA_DIR": str(folder / "data"),
+        "HOST": "127.0.0.1",
+        "PORT": str(port),
+        "CHAT_ENGINE": "scripted",
+    }
+    log = (folder / "log").open("wb")
+    process = subprocess.Popen([sys.executable, "manage.py", "serve"], cwd=ROOT, env=environment, stdout=log, stderr=log)
+    address = f"http://127.0.0.1:{port}"
+    try:
+        _wait_until_ready(address, process, folder / "log")
+        yield address
+    finally:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(30)
+        except subprocess.TimeoutExpired:
+            process.kill()
+        log.close()
+
+
+def _wait_until_ready(address: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            with urllib.request.urlopen(f"{address}/readyz", timeout=2):
+                return
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.1)
+    raise AssertionError(f"The server did not become ready:\n{log.read_text(errors='replace')[-4000:]}")
+
+
+@pytest.fixture(scope="module")
+def browser(chromium_path: str) -> Iterator[Browser]:
+    """Chromium. Of one module only: Playwright's loop would be in the way of async tests in others."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium_path, args=CHROMIUM_FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def network(server: str) -> Iterator[CuttableNetwork]:
+    """A way to the server that can be cut."""
+    with CuttableNetwork(int(server.rpartition(":")[2])) as network:
+        yield network
+
+
+class Visitor:
+    """Someone with a browser of their own, logged in, in front of the chat page."""
+
+    def __init__(self, context: BrowserContext, address: str, username: str) -> None:
+        self.context = context
+        self.address = address
+        self.complaints: list[str] = []
+        self.page = self.new_tab()
+        self.page.goto(f"{address}/login")
+        self.page.get_by_label("Username").fill(username)
+        self.page.get_by_label("Password").fill(username)
+        self.page.get_by_role("button", name="Log in").click()
+        self.page.get_by_text("Connected", exact=True).wait_for()
+
+    def new_tab(self) -> Page:
+        """A page whose console errors are kept."""
+        page = self.context.new_page()
+        page.set_default_timeout(20_000)
+        page.on(
+            "console",
+            lambda message: self.complaints.append(f"{message.text} {message.location}") if message.type == "error" else None,
+        )
+        page.on("pageerror", lambda error: self.complaints.append(f"{error} {error.stack}"))
+        return page
+
+
+Visit = Callable[..., Visitor]
+
+
+@pytest.fixture
+def visit(browser: Browser, server: str, request: pytest.FixtureRequest) -> Iterator[Visit]:
+    """`visit(username, address=, **context_options)`; an error in a console fails the test, if not `expects_console_errors`."""
+    visitors: list[Visitor] = []
+
+    def open_browser(username: str = "alice", address: str = server, **options: Any) -> Visitor:
+        context = browser.new_context(**{"viewport": {"width": 1200, "height": 800}, **options})
+        visitors.append(Visitor(context, address, username))
+        return visitors[-1]
+
+    yield open_browser
+    for visitor in visitors:
+        visitor.context.close()
+    if "expects_console_errors" not in request.fixturenames:
+        assert [complaint for visitor in visitors for complaint in visitor.complaints] == []
+
+
+@pytest.fixture
+def expects_console_errors() -> None:
+    """Asked for by tests that make requests fail: Chromium writes each into the console."""
+
+
+def script(*steps: dict[str, Any]) -> str:
+    """A question that tells the scripted engine what to answer."""
+    return "!script " + json.dumps(list(steps))
