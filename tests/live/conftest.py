@@ -153,3 +153,19 @@ def bob(stack: Stack, tokens: dict[str, str]) -> Client:
 def words(count: int) -> str:
     """The text of the scripted step `{"tokens": count}`."""
     return "".join(f"w{number} " for number in range(count))
+
+
+MEASURED: list[str] = []
+
+
+def measured(what: str, seconds: float) -> None:
+    """Keeps a time for the summary at the end of the test run."""
+    MEASURED.append(f"{what}: {seconds:.2f} s")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Prints what was measured on the way."""
+    if MEASURED:
+        terminalreporter.section("measured")
+        for line in MEASURED:
+            terminalreporter.write_line(line)

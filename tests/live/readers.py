@@ -32,6 +32,11 @@ class SseParser:
         self._id: str | None = None
         self._data: list[str] = []
 
+    @property
+    def at_boundary(self) -> bool:
+        """Whether no event or line is half read."""
+        return not self._rest and not self._data and self._id is None
+
     def feed(self, data: bytes) -> list[Frame]:
         """The events that are complete now."""
         *lines, self._rest = (self._rest + data).split(b"\n")
@@ -190,6 +195,8 @@ class RawReader(Seen):
         super().__init__()
         self.received = 0
         """Bytes of the last connection."""
+        self.ended_cleanly = False
+        """Whether the last connection ended with the response, between two events."""
         self._addresses = itertools.cycle(addresses)
         self._path = path
         self._token = token
@@ -211,8 +218,8 @@ class RawReader(Seen):
                 self.received += len(data)
                 self.add(parser.feed(body.feed(data)), is_terminal)
         finally:
-            if body.status == 204:
-                self.over = True
+            self.over = self.over or body.status == 204
+            self.ended_cleanly = body.complete and parser.at_boundary
             writer.transport.abort()
 
 
@@ -221,6 +228,7 @@ class _Body:
 
     def __init__(self) -> None:
         self.status: int | None = None
+        self.complete = False
         self._raw = b""
 
     def feed(self, data: bytes) -> bytes:
@@ -236,6 +244,7 @@ class _Body:
 
     def _chunk(self) -> bytes:
         """The next whole chunk; empty when it is not there yet, or the last."""
+        self.complete = self.complete or self._raw == b"0\r\n\r\n"
         size, line, rest = self._raw.partition(b"\r\n")
         length = int(size, 16) if line else -1
         if length < 1 or len(rest) < length + 2:
