@@ -2,6 +2,7 @@
 
 import argparse
 import datetime as dt
+import statistics
 import sys
 import time
 
@@ -14,6 +15,8 @@ from benchmarks.systems import EventStream, PlainAsgi, StockChannels, System
 from benchmarks.throughline import Throughline
 
 PAGE = ROOT / "docs" / "reference" / "benchmarks.md"
+QUIET_PERCENT = 10
+"""How much of the server's core others may have had, at most, in any run."""
 SYSTEMS: list[System] = [Throughline(), EventStream(), StockChannels(), PlainAsgi()]
 
 
@@ -53,13 +56,23 @@ def measure(scenarios: list[Scenario], systems: list[System], stores: Stores, *,
     return runs
 
 
-def page(text: str, stores: Stores, *, quick: bool, minutes: float) -> str:
+def disturbance(runs: table.Runs) -> str:
+    """What must be said when the machine did something else meanwhile; empty when it did not."""
+    shares = [figures["foreign_share"] for found in runs.values() for figures in found if "foreign_share" in figures]
+    if not shares or max(shares) <= QUIET_PERCENT:
+        return ""
+    return f"**Not to be quoted:** other programs used up to {max(shares):.0f} % of the server's core (median {statistics.median(shares):.0f} %)."
+
+
+def page(text: str, stores: Stores, runs: table.Runs, *, quick: bool, minutes: float) -> str:
     """The page of the docs: the table, and what it was measured on."""
+    warning = disturbance(runs)
     about = [
         "# Benchmarks",
         "",
         "Written by `make bench` (`python -m benchmarks`); what is measured, and how, is said in `benchmarks/README.md`.",
         "",
+        *([warning, ""] if warning else []),
         text,
         "",
         f"Measured {dt.datetime.now(tz=dt.UTC):%Y-%m-%d %H:%M} UTC in {minutes:.0f} minutes"
@@ -95,11 +108,12 @@ def main() -> int:
             systems = chosen_systems(options.systems, stores)
             runs = measure(scenarios, systems, stores, quick=options.quick)
             text = table.render(scenarios, systems, runs)
-            whole = page(text, stores, quick=options.quick, minutes=(time.monotonic() - begun) / 60)
+            whole = page(text, stores, runs, quick=options.quick, minutes=(time.monotonic() - begun) / 60)
     except BenchmarkError as error:
         print(error, file=sys.stderr)
         return 1
     print(text)
+    print(disturbance(runs))
     if not options.scenarios and not options.systems:
         PAGE.parent.mkdir(parents=True, exist_ok=True)
         PAGE.write_text(whole)
