@@ -1,16 +1,20 @@
 """Who is asking: `authenticate` for async code, `CallerAuthentication` for DRF views, by the same rules."""
 
+import time
 from typing import cast
 
 from django.http import HttpRequest
 from rest_framework.authentication import BaseAuthentication
-from rest_framework.exceptions import NotAuthenticated
+from rest_framework.exceptions import AuthenticationFailed, NotAuthenticated, PermissionDenied
 from rest_framework.request import Request
 
 from accounts.caller import Caller
 from accounts.credentials import Credentials, Scope
+from accounts.exceptions import IdentityUnavailable
 from accounts.forgery import refuse_forged
 from accounts.recent import afind_caller, find_caller
+from accounts.threads import in_thread
+from accounts.verification import is_active
 
 HOW_TO = "Authentication required. Send `Authorization: Bearer <token or API key>`, or log in."
 
@@ -30,6 +34,23 @@ async def authenticate(scope: Scope) -> Caller:
                 refuse_forged(scope)
             return caller
     raise NotAuthenticated(HOW_TO)
+
+
+async def still_valid(scope: Scope, caller: Caller) -> bool:
+    """Whether the caller of an open stream would be let in again; True while the database cannot say.
+
+    A ticket is used up: its caller stays as long as the credential that asked for it, and the user is active.
+    """
+    if caller.expires_at is not None and time.time() >= caller.expires_at:
+        return False
+    try:
+        if caller.credential == "ticket":
+            return await in_thread(is_active, caller.pk)
+        return (await authenticate(scope)).pk == caller.pk
+    except IdentityUnavailable:
+        return True
+    except (NotAuthenticated, AuthenticationFailed, PermissionDenied):
+        return False
 
 
 class CallerAuthentication(BaseAuthentication):

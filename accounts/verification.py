@@ -105,3 +105,8 @@ def _caller(
         credential=credential,
         expires_at=expires_at,
     )
+
+
+def is_active(user_pk: int) -> bool:
+    """Whether the user still exists and may log in. Raises `IdentityUnavailable`."""
+    return _active_users().filter(pk=user_pk).exists()

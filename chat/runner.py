@@ -17,7 +17,7 @@ from chat.services.questions import message_stream
 from chat.services.runs import CANCELLED, WORKER_STOPPED, Claim
 from chat.snapshot import Snapshot
 from chat.sweep import Sweep, beat_seconds, lease_name, silence_seconds
-from events import journal
+from events import journal, outbox
 from events.broker.connect import connect
 from events.event import START
 from events.exceptions import BrokerUnavailable, JournalUnavailable, LeaseLost
@@ -53,7 +53,8 @@ class Runner:
             asyncio.create_task(self._beat_forever(), name="heartbeat in Postgres"),
             asyncio.create_task(self._touch_forever(), name="heartbeat in the broker"),
             asyncio.create_task(self._stop_forever(), name="stops"),
-            asyncio.create_task(Sweep(broker=self._broker).run_forever(), name="sweep"),
+            asyncio.create_task(Sweep(broker=self._broker).run_forever(), name="sweep of runs"),
+            asyncio.create_task(outbox.sweep_forever(), name="sweep of the outbox"),
         ]
 
     async def answer(self, message_id: uuid.UUID) -> None:

@@ -21,6 +21,27 @@ class EventsSettings(AppSettings):
     EVENTS_REPLAY_MAX_PER_REQUEST: int = 200
     """How many events of a backlog one user-feed request replays before it ends."""
 
+    SSE_MAX_CONCURRENT_PER_USER: int = 8
+    """Open event streams per user; 0: no limit."""
+
+    EVENTS_SLOT_SECONDS: float = 30.0
+    """How long a connection slot outlives a process that died, in seconds."""
+
+    EVENTS_REPLAY_BUDGET_REQUESTS_PER_WINDOW: int = 30
+    """Replays per user and window; refused requests do not count; 0: no limit."""
+
+    EVENTS_REPLAY_BUDGET_WINDOW_SECONDS: float = 60.0
+    """Length of the sliding window of the replay budget, in seconds."""
+
+    AUTH_RECHECK_SECONDS: float = 30.0
+    """How often the credential behind an open stream is checked again, in seconds."""
+
+    EVENTS_PUBLISH_MAX: int = 100
+    """Most events in one request to `POST /api/v1/events`."""
+
+    EVENTS_PUBLISH_ONCE_SECONDS: int = 300
+    """How long the idempotency_key of a published event is remembered, in seconds."""
+
     EVENT_MAX_BYTES: int = 65536
     """Largest event accepted, in bytes of its JSON."""
 

@@ -153,7 +153,18 @@ class LeaseLost(ThroughlineError):
 
 BY_STATUS: dict[int, type[ThroughlineError]] = {
     each.http_status: each
-    for each in (InvalidRequest, Unauthenticated, Forbidden, NotFound, MethodNotAllowed, Conflict, TooLarge, Unprocessable, TooMany, Unavailable)
+    for each in (
+        InvalidRequest,
+        Unauthenticated,
+        Forbidden,
+        NotFound,
+        MethodNotAllowed,
+        Conflict,
+        TooLarge,
+        Unprocessable,
+        TooMany,
+        Unavailable,
+    )
 }
 
 

@@ -32,3 +32,15 @@ class JournalEvent(models.Model):
 
     def __str__(self) -> str:
         return f"{self.stream_id}#{self.seq} {self.type}"
+
+
+class OutboxEvent(models.Model):
+    """An event that was committed with its cause and is on its way to the broker."""
+
+    stream = models.CharField(max_length=200)
+    type = models.CharField(max_length=100)
+    data = models.JSONField()
+    created_at = models.DateTimeField(auto_now_add=True, db_index=True)
+
+    def __str__(self) -> str:
+        return f"{self.type} for {self.stream}"

@@ -1,21 +1,23 @@
 """Appending to backlog streams. Durable streams have one writer: see `writer.py`."""
 
+import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from django.db import transaction
-
-from events.broker.base import BaseBroker
+from events.broker.base import BaseBroker, OnceAppend
 from events.broker.connect import connect
 from events.conf import conf
-from events.event import EVENT_TYPES, EventId, pack
+from events.event import EventId, pack
 from events.exceptions import InvalidRequest, TooLarge
 from events.hub import current_hub
 from events.metrics import APPENDED
 from events.streams import Stream
+
+TYPE = re.compile(r"(?=.{1,100}\Z)[a-z][a-z0-9_]*(\.[a-z0-9_]+)+", re.ASCII)
+"""What a type may be called. Other services publish types that this one does not know."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,14 +43,14 @@ def publish(*, stream: Stream, type: str, data: dict[str, Any]) -> EventId | Non
     return _broker().append_now(packed)[0] if packed else None
 
 
-def publish_on_commit(*, stream: Stream, type: str, data: dict[str, Any]) -> None:
-    """`publish` once the current transaction is committed, so that no reader hears of what never happened."""
+def publish_once(items: Sequence[tuple[Publication, str]], *, remember: int) -> list[EventId]:
+    """Appends each event unless one with the same key was within `remember` seconds; the ids given now or then.
 
-    def publish_now() -> None:
-        publish(stream=stream, type=type, data=data)
-
-    # Not a partial: Django logs a robust function's failure by its __qualname__, and fails itself where there is none.
-    transaction.on_commit(publish_now, robust=True)
+    [] when ENABLE_SSE_PUSH is off. Raises as `publish`.
+    """
+    if not conf.ENABLE_SSE_PUSH:
+        return []
+    return _broker().append_once_now([OnceAppend(each.stream, _pack(each), key, remember) for each, key in items])
 
 
 async def publish_many(publications: Sequence[Publication]) -> list[EventId]:
@@ -68,14 +70,22 @@ def _packed(publications: Sequence[Publication]) -> list[tuple[Stream, str]]:
     return [(each.stream, _pack(each)) for each in publications]
 
 
-def _pack(publication: Publication) -> str:
+def check(publication: Publication) -> str:
+    """The event as the broker keeps it. Raises `InvalidRequest`, `TooLarge`."""
     if publication.stream.durable:
         raise InvalidRequest(f"{publication.stream.name} has one writer of its own; nobody else can append to it.")
-    if publication.type not in EVENT_TYPES:
-        raise InvalidRequest(f"There is no event type called {publication.type!r}.")
+    if not TYPE.fullmatch(publication.type):
+        raise InvalidRequest(
+            f"A type has the form source.ingest.queued: lower-case words joined by dots, not {publication.type!r}."
+        )
     packed = pack(publication.type, publication.data, now_ms())
     if len(packed) > conf.EVENT_MAX_BYTES:
         raise TooLarge(f"The event has {len(packed)} bytes; at most {conf.EVENT_MAX_BYTES} are accepted.")
+    return packed
+
+
+def _pack(publication: Publication) -> str:
+    packed = check(publication)
     APPENDED.labels(publication.stream.kind).inc()
     return packed
 

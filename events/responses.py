@@ -7,6 +7,7 @@ from django.http.response import HttpResponseBase
 
 from events import sse
 from events.feed import KEEPALIVE, Feed
+from events.guard import Guard
 from events.hub import Batch, Encoder
 
 HEADERS = {
@@ -40,8 +41,9 @@ def stream_endpoint(*methods: str, body_limit: int = 0, error_shape: str = "succ
 class EventStreamResponse(HttpResponseBase):
     """A feed, told in one client's frames. `events.asgi` writes it, straight to ASGI `send`.
 
-    `prelude` is sent at once; `truncated` makes the frame that says why events are missing;
-    `close` is called once when the response is over, whatever happened.
+    `prelude` is sent at once; `truncated` makes the frame that says why events are missing; before anything
+    is sent `guard` is asked, and what it forbids ends with `expired`;
+    `closing` is called once when the response is over, whatever happened.
     """
 
     streaming = True
@@ -53,6 +55,8 @@ class EventStreamResponse(HttpResponseBase):
         encoder: Encoder,
         prelude: bytes = sse.CONNECTED,
         truncated: Callable[[Batch], bytes] | None = None,
+        guard: Guard | None = None,
+        expired: bytes = b"",
         closing: Callable[[], Awaitable[None]] | None = None,
         headers: dict[str, str] | None = None,
     ) -> None:
@@ -61,7 +65,9 @@ class EventStreamResponse(HttpResponseBase):
         self._encoder = encoder
         self._prelude = prelude
         self._truncated = truncated
-        self._closing = closing
+        self.guard = guard
+        self._expired = expired
+        self.closing = closing
 
     def stop(self) -> None:
         """Ends the feed: the client has left."""
@@ -77,12 +83,15 @@ class EventStreamResponse(HttpResponseBase):
                     await self._write_feed(feed, send)
             await send({"type": "http.response.body", "body": b"", "more_body": False})
         finally:
-            if self._closing is not None:
-                await self._closing()
+            if self.closing is not None:
+                await self.closing()
 
     async def _write_feed(self, feed: Feed, send: Send) -> None:
         encoder = self._encoder
         while (batch := await feed.next()) is not None:
+            if self.guard is not None and not await self.guard.allows():
+                await send({"type": "http.response.body", "body": self._expired, "more_body": True})
+                return
             data = sse.KEEPALIVE if batch is KEEPALIVE else batch.encoded(encoder)
             if batch.reason and self._truncated is not None:
                 data = self._truncated(batch) + data

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 from events import sse
 from events.event import Event, to_json
@@ -17,16 +18,25 @@ class UserFeedDialect:
 
     def frame(self, event: Event) -> bytes:
         """One `id:` and one `data:` line, no `event:`."""
-        envelope = {
+        return sse.frame(to_json(self._envelope(event) | {"id": str(event.id)}), id=str(event.id))
+
+    def pending_frame(self, event: Event) -> bytes:
+        """An event that is told again because it is not over; without an id, it is not a place to resume from."""
+        return sse.frame(to_json(self._envelope(event)))
+
+    def _envelope(self, event: Event) -> dict[str, Any]:
+        return {
             "type": event.type,
             "ts": _iso(event.at),
             "user_id": self.stream.id,
             "topic": self.stream.name,
             "scope": event.data.get("scope", {}),
             "payload": event.data.get("payload", event.data),
-            "id": str(event.id),
         }
-        return sse.frame(to_json(envelope), id=str(event.id))
+
+
+EXPIRED = sse.frame(to_json({"type": "auth.expired", "payload": {}}))
+"""The last frame of a reader whose credential is no longer good."""
 
 
 def truncated_frame(batch: Batch) -> bytes:

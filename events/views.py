@@ -1,42 +1,96 @@
-"""Addresses of the engine: the user feed, and what operators ask."""
+"""Addresses of the engine: the user feed."""
 
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
+from rest_framework.permissions import IsAdminUser
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
 
 from accounts.authentication import authenticate
-from events import sse
+from accounts.caller import Caller
+from accounts.threads import in_thread
+from events import external, sse
 from events.conf import conf
-from events.event import EventId
+from events.event import START, EventId
+from events.exceptions import InvalidRequest
 from events.feed import Feed
+from events.guard import Guard
 from events.hub import Batch, Hub, current_hub
+from events.pending import pending_events
 from events.responses import EventStreamResponse, stream_endpoint
+from events.serializers import PublicationSerializer
 from events.streams import Stream, parse_cursor
-from events.userfeed import UserFeedDialect, truncated_frame
+from events.userfeed import EXPIRED, UserFeedDialect, truncated_frame
+
+BACK_AT_ONCE_MS = 200
 
 
 @stream_endpoint("GET")
 async def user_feed(request: HttpRequest) -> HttpResponseBase:
-    """`GET /api/events`: everything that happens to the caller, live; with a cursor first what was missed."""
-    caller = await authenticate(request.scope)  # type: ignore[attr-defined]
-    stream = Stream("user", caller.user_id)
-    dialect = UserFeedDialect(stream)
+    """`GET /api/events`: everything that happens to the caller, live.
+
+    With a cursor first what was missed, at most a page of it; without one first what is still open (unless `?pending=0`).
+    """
+    scope = request.scope  # type: ignore[attr-defined]
+    caller = await authenticate(scope)
+    dialect = UserFeedDialect(Stream("user", caller.user_id))
     if not conf.ENABLE_SSE_PUSH:
         return EventStreamResponse(feed=None, encoder=dialect, prelude=sse.PUSH_DISABLED)
     hub = current_hub()
     text = request.headers.get("Last-Event-ID") or request.GET.get("last_event_id") or ""
-    cursor, prelude = await _start(hub, stream, text)
-    limit = conf.EVENTS_REPLAY_MAX_PER_REQUEST if text else None
-    feed = Feed(hub=hub, stream=stream, cursor=cursor, replay_limit=limit)
-    return EventStreamResponse(feed=feed, encoder=dialect, prelude=prelude, truncated=truncated_frame)
+    slot = await hub.slots.take(caller.user_id, replays=bool(text))
+    try:
+        if text:
+            cursor, told = await _resume(hub, dialect, text)
+        else:
+            cursor, told = await _begin(hub, dialect, caller, pending=request.GET.get("pending") != "0")
+    except BaseException:
+        await slot.give_back()
+        raise
+    return EventStreamResponse(
+        feed=Feed(
+            hub=hub, stream=dialect.stream, cursor=cursor, replay_limit=conf.EVENTS_REPLAY_MAX_PER_REQUEST if text else None
+        ),
+        encoder=dialect,
+        prelude=sse.CONNECTED + sse.retry(BACK_AT_ONCE_MS) + told,
+        truncated=truncated_frame,
+        guard=Guard(scope, caller),
+        expired=EXPIRED,
+        closing=slot.give_back,
+    )
 
 
-async def _start(hub: Hub, stream: Stream, text: str) -> tuple[EventId, bytes]:
-    """Where to begin, and what to say first: live without a cursor, from the start with a malformed one."""
-    prelude = sse.CONNECTED + sse.retry(200)
-    if not text:
-        return (await hub.log.heads([stream]))[stream].id, prelude
-    cursor = parse_cursor(stream, text)
+class PublishView(APIView):
+    """`POST /api/v1/events`: events of other services, for users' feeds. For staff."""
+
+    permission_classes = (IsAdminUser,)
+
+    def post(self, request: Request) -> Response:
+        """Publishes one event or up to EVENTS_PUBLISH_MAX: all or, when one is wrong, none."""
+        many = isinstance(request.data, list)
+        if many and len(request.data) > conf.EVENTS_PUBLISH_MAX:
+            raise InvalidRequest(f"At most {conf.EVENTS_PUBLISH_MAX} events are accepted at once.")
+        serializer = PublicationSerializer(data=request.data, many=many, allow_empty=False)
+        serializer.is_valid(raise_exception=True)
+        ids = external.publish_all(items=serializer.validated_data if many else [serializer.validated_data])
+        return Response({"ids": ids}, status=202)
+
+
+async def _begin(hub: Hub, dialect: UserFeedDialect, caller: Caller, *, pending: bool) -> tuple[EventId, bytes]:
+    """From now on. The head is taken first: what becomes pending meanwhile is told twice rather than not at all."""
+    stream = dialect.stream
+    head = (await hub.log.heads([stream]))[stream].id
+    if not pending:
+        return head, b""
+    events = await in_thread(pending_events, caller)
+    return head, b"".join(map(dialect.pending_frame, events))
+
+
+async def _resume(hub: Hub, dialect: UserFeedDialect, text: str) -> tuple[EventId, bytes]:
+    """From a cursor on; from the oldest retained event when it has the wrong form."""
+    cursor = parse_cursor(dialect.stream, text)
     if cursor is not None:
-        return cursor, prelude
-    oldest = await hub.log.read(stream, EventId(0, 0))
-    return EventId(0, 0), prelude + truncated_frame(Batch(oldest.events[:1], reason="malformed"))
+        return cursor, b""
+    oldest = await hub.log.read(dialect.stream, START)
+    return START, truncated_frame(Batch(oldest.events[:1], reason="malformed"))

@@ -12,6 +12,7 @@ from types import FrameType
 from typing import Any
 
 from chat.sweep import Sweep
+from events import outbox
 from events.broker.connect import connect
 from events.hub import close_hub, current_hub
 
@@ -25,12 +26,16 @@ async def lifespan(scope: Message, receive: Callable[[], Awaitable[Message]], se
     del scope
     await receive()
     broker = connect()
-    sweep = asyncio.create_task(Sweep(broker=broker).run_forever(), name="sweep")
+    sweeps = [
+        asyncio.create_task(Sweep(broker=broker).run_forever(), name="sweep of runs"),
+        asyncio.create_task(outbox.sweep_forever(), name="sweep of the outbox"),
+    ]
     _end_feeds_on_signals()
     await send({"type": "lifespan.startup.complete"})
     await receive()
-    sweep.cancel()
-    await asyncio.gather(sweep, return_exceptions=True)
+    for sweep in sweeps:
+        sweep.cancel()
+    await asyncio.gather(*sweeps, return_exceptions=True)
     await close_hub()
     await broker.close()
     await send({"type": "lifespan.shutdown.complete"})

@@ -3,7 +3,7 @@
 from django.contrib import admin
 from django.urls import include, path
 
-from events.views import user_feed
+from events.views import PublishView, user_feed
 from realtime_project import views
 
 urlpatterns = [
@@ -14,6 +14,7 @@ urlpatterns = [
     path("api/v1/auth/me", views.MeView.as_view()),
     path("api/v1/auth/", include("accounts.urls")),
     path("api/events", user_feed),
+    path("api/v1/events", PublishView.as_view()),
     path("", include("accounts.page_urls")),
     path("", include("chat.urls")),
 ]

@@ -17,6 +17,7 @@ from events import journal
 from events.broker.connect import connect
 from events.event import START, Event
 from events.log import Log
+from events.pending import Pending, provides_pending
 
 
 def tail(*, caller: Caller, message_id: uuid.UUID) -> dict[str, Any]:
@@ -60,6 +61,17 @@ async def _read_all(message_id: uuid.UUID) -> list[Event]:
             events += reading.events
     finally:
         await broker.close()
+
+
+@provides_pending
+def running_answers(caller: Caller) -> list[Pending]:
+    """The caller's answers that are not over, as `message.started` events."""
+    open_runs = Run.objects.filter(status__in=Run.OPEN, message__conversation__participants__user_id=caller.pk)
+    rows = open_runs.order_by("created_at").values_list("pk", "message__conversation_id", "status")
+    return [
+        (Type.MESSAGE_STARTED, {"message_id": str(pk), "conversation_id": str(conversation_id), "status": status})
+        for pk, conversation_id, status in rows
+    ]
 
 
 def stop(*, caller: Caller, message_id: uuid.UUID) -> str:

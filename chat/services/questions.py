@@ -18,7 +18,8 @@ from chat.services import conversations
 from events import journal
 from events.event import Event, EventId
 from events.exceptions import Conflict, InvalidRequest, NotFound, TooMany
-from events.publishing import now_ms, publish_on_commit
+from events.outbox import publish_with_commit
+from events.publishing import now_ms
 from events.streams import Stream
 
 TITLE_CHARS = 80
@@ -132,8 +133,8 @@ def _refuse_too_many(caller: Caller) -> None:
 
 
 def announce(*, message: Message, type: Type, status: str) -> None:
-    """Tells the feeds of all participants, once the transaction is committed."""
+    """Tells the feeds of all participants, with the current transaction."""
     data = {"message_id": str(message.pk), "conversation_id": str(message.conversation_id), "status": status}
     people = message.conversation.participants.values_list("user__public_id", flat=True)
     for user_id in people:
-        publish_on_commit(stream=Stream("user", user_id), type=type, data=data)
+        publish_with_commit(stream=Stream("user", user_id), type=type, data=data)

@@ -3,21 +3,57 @@
 from django.http import HttpResponse
 from django.http.response import HttpResponseBase
 
+from accounts.caller import Caller
 from accounts.threads import in_thread
 from chat.models import Message, Run
 from chat.services import answers, questions
 from events.event import START, EventId
+from events.exceptions import BrokerUnavailable
 from events.feed import Feed
+from events.guard import Guard
 from events.hub import Encoder, current_hub
+from events.limits import Slot
 from events.responses import EventStreamResponse
 
 
-async def follow(message: Message, cursor: EventId, *, dialect: Encoder, location: str) -> HttpResponseBase:
+async def take_slot(caller: Caller) -> Slot | None:
+    """One of the caller's connections; None while the broker is away: the journal answers without it. Raises `TooMany`."""
+    try:
+        return await current_hub().slots.take(caller.user_id, replays=False)
+    except BrokerUnavailable:
+        return None
+
+
+async def follow(
+    message: Message,
+    cursor: EventId,
+    *,
+    dialect: Encoder,
+    location: str,
+    guard: Guard | None = None,
+    slot: Slot | None = None,
+) -> HttpResponseBase:
     """The answer after `cursor`: what there is, then live.
 
     204 when there is nothing after it and never will be: EventSource would ask again and again otherwise.
-    A cursor beyond the end means everything.
+    A cursor beyond the end means everything. The slot is given back whatever happens.
     """
+    try:
+        response = await _respond(message, cursor, dialect)
+    except BaseException:
+        if slot is not None:
+            await slot.give_back()
+        raise
+    if isinstance(response, EventStreamResponse):
+        response.headers["Location"] = location
+        response.guard = guard
+        response.closing = slot.give_back if slot is not None else None
+    elif slot is not None:
+        await slot.give_back()
+    return response
+
+
+async def _respond(message: Message, cursor: EventId, dialect: Encoder) -> HttpResponseBase:
     run = message.run
     if run.status not in Run.OPEN:
         if cursor.major == run.head:
@@ -26,7 +62,7 @@ async def follow(message: Message, cursor: EventId, *, dialect: Encoder, locatio
             return _told_from_row(message, dialect)
         cursor = cursor if cursor.major < run.head else START
     feed = Feed(hub=current_hub(), stream=questions.message_stream(message.pk), cursor=cursor)
-    return EventStreamResponse(feed=feed, encoder=dialect, headers={"Location": location})
+    return EventStreamResponse(feed=feed, encoder=dialect)
 
 
 def _told_from_row(message: Message, dialect: Encoder) -> EventStreamResponse:

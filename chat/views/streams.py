@@ -18,9 +18,10 @@ from chat.dialects.docsgpt import DocsGPTDialect
 from chat.models import Message
 from chat.serializers import QuestionSerializer
 from chat.services import answers, conversations, questions
-from chat.views.following import follow
+from chat.views.following import follow, take_slot
 from events.event import START, EventId
 from events.exceptions import InvalidRequest
+from events.guard import Guard
 from events.responses import stream_endpoint
 
 DIALECT = DocsGPTDialect()
@@ -45,11 +46,13 @@ async def ask(request: HttpRequest) -> HttpResponseBase:
 @stream_endpoint("GET")
 async def events(request: HttpRequest, message_id: str) -> HttpResponseBase:
     """The rest of an answer after a cursor: what there is, then live. 204 when there is nothing after it and never will be."""
-    caller = await authenticate(request.scope)  # type: ignore[attr-defined]
+    scope = request.scope  # type: ignore[attr-defined]
+    caller = await authenticate(scope)
     id_ = conversations.parse_id(message_id, what="message_id")
     message = await in_thread(conversations.message_of, caller=caller, message_id=id_)
     cursor = read_cursor(request.headers, request.GET)
-    return await follow(message, cursor, dialect=DIALECT, location=_location(message))
+    slot = await take_slot(caller)
+    return await follow(message, cursor, dialect=DIALECT, location=_location(message), guard=Guard(scope, caller), slot=slot)
 
 
 class TailView(APIView):

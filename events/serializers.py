@@ -1,0 +1,29 @@
+"""What requests to the engine must look like."""
+
+import json
+from typing import Any
+
+from rest_framework import serializers
+
+from events.publishing import TYPE
+
+
+class PublicationSerializer(serializers.Serializer[Any]):
+    """One event that another service publishes."""
+
+    user = serializers.CharField(required=False, max_length=128)
+    stream = serializers.CharField(required=False, max_length=200)
+    type = serializers.RegexField(TYPE, max_length=100)
+    payload = serializers.DictField(required=False, default=dict)
+    scope = serializers.DictField(child=serializers.CharField(), required=False, default=dict)
+    idempotency_key = serializers.CharField(required=False, default="", allow_blank=True, max_length=255)
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        """Exactly one of user and stream, and JSON that every reader can parse."""
+        if ("user" in attrs) == ("stream" in attrs):
+            raise serializers.ValidationError("Give either user (a user's id) or stream (such as user:<id>).")
+        try:
+            json.dumps(attrs["payload"], allow_nan=False)
+        except ValueError:
+            raise serializers.ValidationError("payload must not contain NaN or Infinity: they are not JSON.") from None
+        return attrs
