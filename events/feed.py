@@ -2,9 +2,11 @@
 
 import asyncio
 import time
+from dataclasses import replace
 from types import TracebackType
 from typing import Self
 
+from events.broker.base import Reading
 from events.event import START, EventId
 from events.exceptions import Unavailable
 from events.hub import Batch, Hub, Ring
@@ -18,9 +20,9 @@ KEEPALIVE = Batch([])
 class Feed:
     """Reads one stream from a cursor on, forever: ring, else log, else waits. Use it with `async with`.
 
-    `cursor` is the place of the last event handed out; `replay_limit` ends the feed after
-    about so many replayed events (None: never), so that a reader comes back for the rest
-    instead of live events jumping the queue.
+    `cursor` is the place of the last event handed out; `replay_limit` ends the feed after so
+    many replayed events if there are more (None: never), so that a reader comes back for the
+    rest instead of live events jumping the queue.
     """
 
     def __init__(self, *, hub: Hub, stream: Stream, cursor: EventId, replay_limit: int | None = None) -> None:
@@ -28,8 +30,7 @@ class Feed:
         self.stream = stream
         self.cursor = cursor
         self.sent_at = time.monotonic()
-        self._replay_limit = replay_limit
-        self._replayed = 0
+        self._replay_left = replay_limit
         self._generation = -1
         self._ring: Ring | None = None
         self._waiter: asyncio.Future[None] | None = None
@@ -69,19 +70,24 @@ class Feed:
 
     async def next(self) -> Batch | None:
         """The next events, `KEEPALIVE`, or None at the end (of stream, page or process)."""
-        while not self._done and not self.hub.closing:
-            batch = await self._look()
-            if batch is None and not self._moved():
-                batch = await self._wait()
+        ring = self._ring
+        if ring is None:
+            raise RuntimeError("Use the feed with `async with`.")
+        while not self._over():
+            wakes = ring.wakes
+            batch = await self._look(ring)
+            # A wake-up that passed during the look found nobody waiting: look again.
+            if batch is None and ring.wakes == wakes and not self._over():
+                batch = await self._wait(ring)
             if batch is not None:
                 self.sent_at = time.monotonic()
                 return batch
         return None
 
-    async def _look(self) -> Batch | None:
-        ring = self._ring
-        if ring is None:
-            raise RuntimeError("Use the feed with `async with`.")
+    def _over(self) -> bool:
+        return self._done or self.hub.closing
+
+    async def _look(self, ring: Ring) -> Batch | None:
         batch = ring.batch(self.cursor) if ring.generation == self._generation else None
         if batch is None and self._must_read(ring):
             batch = await self._read(ring)
@@ -95,47 +101,56 @@ class Feed:
 
     def _must_read(self, ring: Ring) -> bool:
         """Whether only the log can say what follows: at the start, behind the ring, or after the stream changed."""
-        return ring.generation != self._generation or (ring.floor is not None and self.cursor < ring.floor)
+        return ring.generation != self._generation or self._behind(ring)
+
+    def _behind(self, ring: Ring) -> bool:
+        return ring.floor is not None and self.cursor < ring.floor
 
     async def _read(self, ring: Ring) -> Batch | None:
         generation = ring.generation
         try:
-            reading = await self.hub.log.read(self.stream, self.cursor)
-            if not reading.continuous and not reading.events:
-                # Nothing is retained, or the cursor lies beyond the head: everything there is, from the start.
-                whole = await self.hub.log.read(self.stream, START)
-                self.cursor = START
-                return Batch(whole.events, reason=reading.reason)
+            reading = await self._reading(ring)
         except Unavailable:
             self.hub.ask_again(ring)
             return None
-        if not reading.events:
-            # Caught up: from here on the ring serves. It may have moved on during the read, before anyone could wake us.
-            self._generation = generation
-            if ring.floor is not None and self.cursor < ring.floor:
-                ring.disturbed = True
-            return ring.batch(self.cursor) if ring.generation == generation else None
-        self._count(len(reading.events))
-        return Batch(reading.events, reason=reading.reason)
+        if reading.events:
+            return self._page(reading)
+        if reading.reason:
+            return Batch([], reason=reading.reason)
+        # Caught up: from here on the ring serves.
+        self._generation = generation
+        self._replay_left = None
+        return ring.batch(self.cursor) if ring.generation == generation else None
 
-    def _count(self, events: int) -> None:
-        self._replayed += events
-        if self._replay_limit is not None and self._replayed >= self._replay_limit:
+    async def _reading(self, ring: Ring) -> Reading:
+        log = self.hub.log
+        reading = await log.read(self.stream, self.cursor)
+        if not reading.continuous and not reading.events:
+            # Nothing is retained, or the cursor lies beyond the head: from here on, from the start.
+            everything = await log.read(self.stream, START)
+            self.cursor = START
+            return replace(everything, reason=reading.reason)
+        if not reading.events and self.stream.durable and self._behind(ring):
+            # The stream goes further than the broker can say: the rest is in the journal alone.
+            return await log.read_journaled(self.stream, self.cursor)
+        return reading
+
+    def _page(self, reading: Reading) -> Batch | None:
+        """What was read, as far as the replay limit allows."""
+        if self._replay_left is None:
+            return Batch(reading.events, reason=reading.reason)
+        if self._replay_left <= 0:
             self._done = True
+            return None
+        events = reading.events[: self._replay_left]
+        self._replay_left -= len(events)
+        return Batch(events, reason=reading.reason)
 
-    def _moved(self) -> bool:
-        """Whether the stream changed under the last look, so that waiting would miss the wake-up."""
-        return self._ring is not None and self._ring.disturbed is False and self._ring.generation != self._generation
-
-    async def _wait(self) -> Batch | None:
+    async def _wait(self, ring: Ring) -> Batch | None:
         self._waiter = asyncio.get_running_loop().create_future()
         try:
             await self._waiter
         finally:
             self._waiter = None
         quiet, self._quiet = self._quiet, False
-        return KEEPALIVE if quiet and self._idle() else None
-
-    def _idle(self) -> bool:
-        ring = self._ring
-        return ring is not None and ring.batch(self.cursor) is None
+        return KEEPALIVE if quiet and ring.batch(self.cursor) is None else None

@@ -4,20 +4,24 @@ import asyncio
 import logging
 import time
 from bisect import bisect_right
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Protocol
 from weakref import WeakKeyDictionary
 
 from events.broker.base import DoorbellListener, Reading
 from events.broker.connect import connect
 from events.conf import conf
-from events.event import START, Event, EventId, compact, is_terminal
+from events.event import Event, EventId, compact, is_terminal
 from events.exceptions import BrokerUnavailable, Unavailable
-from events.log import Log
+from events.limits import Slots
+from events.log import Log, needs_journal
 from events.metrics import DELIVERY_LAG, HUB_READS, WATCHED_STREAMS
 from events.streams import Stream
 
 logger = logging.getLogger(__name__)
+
+RETRY_SECONDS = 0.5
+"""Pause before a store that is away is asked again."""
 
 
 class Encoder(Protocol):
@@ -73,6 +77,8 @@ class Ring:
         self.ended = False
         self.disturbed = False
         """Some reader could not read the log: the next successful read of this ring wakes them all."""
+        self.wakes = 0
+        """Counts wake-ups: who looked while one passed must look again instead of waiting."""
         self.feeds: set[Reader] = set()
         self._events: list[Event] = []
         self._batches: dict[EventId, Batch] = {}
@@ -105,32 +111,62 @@ class Ring:
         return batch
 
     def wake(self) -> None:
-        """Tells every waiting feed to look again."""
+        """Tells every feed to look again."""
+        self.wakes += 1
         for feed in self.feeds:
             feed.wake()
+
+
+class Rung:
+    """Rings that wait to be refilled."""
+
+    def __init__(self) -> None:
+        self._rings: set[Ring] = set()
+        self._bell = asyncio.Event()
+
+    def add(self, *rings: Ring) -> None:
+        """Has these rings refilled."""
+        self._rings.update(rings)
+        self._bell.set()
+
+    def discard(self, ring: Ring) -> None:
+        """Nobody watches this one any more."""
+        self._rings.discard(ring)
+
+    async def take(self) -> set[Ring]:
+        """Waits for the next ones."""
+        await self._bell.wait()
+        self._bell.clear()
+        rings, self._rings = self._rings, set()
+        return rings
 
 
 class Hub:
     """Keeps the rings of one event loop fresh.
 
     Doorbells say which streams to read; they may be lost, doubled or late, because a sweep
-    every EVENTS_SWEEP_SECONDS reads all watched streams anyway.
+    every EVENTS_SWEEP_SECONDS reads all watched streams anyway. Rings that need the database
+    are refilled apart: one that hangs holds up nobody whom the broker can serve.
     """
 
     def __init__(self) -> None:
         self.broker = connect()
         self.log = Log(self.broker)
+        self.slots = Slots(self.broker)
         self.closing = False
         self.rings: dict[Stream, Ring] = {}
         self._by_name: dict[str, Ring] = {}
-        self._rung: set[Ring] = set()
-        self._bell = asyncio.Event()
+        self._rung = Rung()
+        self._cold = Rung()
         self._listener: DoorbellListener | None = None
         self._tasks = [
             asyncio.create_task(self._listen(), name="hub doorbells"),
-            asyncio.create_task(self._refill_forever(), name="hub refill"),
+            asyncio.create_task(self._refill_forever(self._rung, self._refill), name="hub refill"),
+            asyncio.create_task(self._refill_forever(self._cold, self._refill_cold), name="hub refill from the journal"),
             asyncio.create_task(self._sweep(), name="hub sweep"),
+            asyncio.create_task(self._heal_forever(), name="hub healing"),
             asyncio.create_task(self._keep_alive(), name="hub keep-alive"),
+            asyncio.create_task(self.slots.keep_forever(), name="hub slots"),
         ]
 
     async def join(self, feed: Reader) -> Ring:
@@ -140,29 +176,39 @@ class Hub:
             ring = self.rings[feed.stream] = self._by_name[feed.stream.name] = Ring(feed.stream)
             ring.feeds.add(feed)
             WATCHED_STREAMS.inc()
-            await self._subscribe(ring)
+            try:
+                await self._subscribe(ring)
+            except BaseException:
+                self._forget(feed, ring)
+                raise
         ring.feeds.add(feed)
         return ring
 
     async def leave(self, feed: Reader, ring: Ring) -> None:
         """Takes a reader away; the last one unsubscribes."""
-        ring.feeds.discard(feed)
-        if not ring.feeds and self.rings.get(ring.stream) is ring:
-            del self.rings[ring.stream], self._by_name[ring.stream.name]
-            self._rung.discard(ring)
-            WATCHED_STREAMS.dec()
+        if self._forget(feed, ring):
             await self._unsubscribe(ring)
+
+    def _forget(self, feed: Reader, ring: Ring) -> bool:
+        """Takes a reader away; whether it was the last one."""
+        ring.feeds.discard(feed)
+        if ring.feeds or self.rings.get(ring.stream) is not ring:
+            return False
+        del self.rings[ring.stream], self._by_name[ring.stream.name]
+        self._rung.discard(ring)
+        self._cold.discard(ring)
+        WATCHED_STREAMS.dec()
+        return True
 
     def ring_all(self) -> None:
         """Has every watched stream read."""
-        self._rung.update(self.rings.values())
-        self._bell.set()
+        self._rung.add(*self.rings.values())
 
     def ask_again(self, ring: Ring) -> None:
-        """Wakes the readers of a ring as soon as it can be read."""
-        ring.disturbed = True
-        self._rung.add(ring)
-        self._bell.set()
+        """Wakes the readers of a ring, after a pause, as soon as it can be read."""
+        if not ring.disturbed:
+            ring.disturbed = True
+            asyncio.get_running_loop().call_later(RETRY_SECONDS, self._rung.add, ring)
 
     def end_feeds(self) -> None:
         """Ends every feed at its next event boundary: the process is about to stop."""
@@ -188,7 +234,6 @@ class Hub:
                 logger.warning("No doorbells: the broker is away.")
         # Without doorbells the sweep serves; the listener subscribes to everything when it is back.
         self._rung.add(ring)
-        self._bell.set()
 
     async def _unsubscribe(self, ring: Ring) -> None:
         if self._listener is None:
@@ -206,16 +251,19 @@ class Hub:
         while True:
             try:
                 async with self.broker.doorbells() as listener:
+                    # First: whoever joins from here on subscribes by itself.
+                    self._listener = listener
                     for ring in list(self.rings.values()):
                         await listener.add(ring.stream)
-                    self._listener = listener
                     self.ring_all()
                     await self._hear(listener)
             except BrokerUnavailable as error:
                 logger.warning("Doorbells are silent: %s", error.__cause__ or error)
+            except Exception:
+                logger.exception("Doorbells are silent.")
             finally:
                 self._listener = None
-            await asyncio.sleep(0.5)
+            await asyncio.sleep(RETRY_SECONDS)
 
     async def _hear(self, listener: DoorbellListener) -> None:
         if not self.rings:
@@ -225,70 +273,96 @@ class Hub:
             ring = self._by_name.get(name)
             if ring is not None:
                 self._rung.add(ring)
-                self._bell.set()
 
-    async def _refill_forever(self) -> None:
+    async def _refill_forever(self, rung: Rung, refill: Callable[[set[Ring]], Awaitable[None]]) -> None:
         while True:
-            await self._bell.wait()
-            self._bell.clear()
-            rung, self._rung = self._rung, set()
+            rings = await rung.take()
             try:
-                await self._refill(rung)
+                await refill(rings)
             except Unavailable as error:
                 logger.warning("Readers wait: %s", error.message)
-                # What rang is still to be read; the pause keeps a dead broker from being hammered.
-                self._rung |= {ring for ring in rung if ring.feeds}
-                await asyncio.sleep(0.5)
-                self._bell.set()
+                # What rang is still to be read; the pause keeps a dead store from being hammered.
+                await asyncio.sleep(RETRY_SECONDS)
+                rung.add(*(ring for ring in rings if ring.feeds))
             except Exception:
                 # A mistake of ours must not stop every reader of the process; the sweep tries again.
-                logger.exception("The hub could not refill %d rings.", len(rung))
-                await asyncio.sleep(0.5)
+                logger.exception("The hub could not refill %d rings.", len(rings))
+                await asyncio.sleep(RETRY_SECONDS)
 
     async def _refill(self, rung: set[Ring]) -> None:
+        """Refills rings from the broker; those that need the journal are left to `_refill_cold`."""
         HUB_READS.inc()
         new = [ring for ring in rung if ring.head is None]
-        if new:
-            heads = await self.log.heads([ring.stream for ring in new])
-            for ring in new:
+        self._cold.add(*(ring for ring in new if ring.stream.durable))
+        await self._start([ring for ring in new if not ring.stream.durable])
+        positions = [(ring, ring.head) for ring in rung if ring.head is not None and ring not in new]
+        lost: Unavailable | None = None
+        for start in range(0, len(positions), 256):
+            part = positions[start : start + 256]
+            readings = await self.log.read_hot([(ring.stream, head) for ring, head in part])
+            for (ring, head), reading in zip(part, readings, strict=True):
+                if isinstance(reading, Unavailable):
+                    lost = reading
+                elif needs_journal(ring.stream, reading):
+                    self._cold.add(ring)
+                else:
+                    await self._take(ring, head, reading)
+        if lost is not None:
+            raise lost
+
+    async def _refill_cold(self, rung: set[Ring]) -> None:
+        await self._start([ring for ring in rung if ring.head is None])
+        positions = [(ring, ring.head) for ring in rung if ring.head is not None]
+        readings = await self.log.read_many([(ring.stream, head) for ring, head in positions])
+        for (ring, head), reading in zip(positions, readings, strict=True):
+            await self._take(ring, head, reading)
+
+    async def _start(self, rings: list[Ring]) -> None:
+        if rings:
+            heads = await self.log.heads([ring.stream for ring in rings])
+            for ring in rings:
                 ring.start(heads[ring.stream].id)
                 ring.wake()
-        old = [ring for ring in rung if ring not in new]
-        for start in range(0, len(old), 256):
-            part = old[start : start + 256]
-            readings = await self.log.read_many([(ring.stream, ring.head or START) for ring in part])
-            for ring, reading in zip(part, readings, strict=True):
-                await self._take(ring, reading)
 
-    async def _take(self, ring: Ring, reading: Reading) -> None:
+    async def _take(self, ring: Ring, head: EventId, reading: Reading) -> None:
+        """Gives a ring what was read after `head`."""
+        if ring.head != head:
+            # It was refilled meanwhile from the other tier, or began again.
+            self._rung.add(ring)
+            return
         if not reading.continuous:
-            heads = await self.log.heads([ring.stream])
-            ring.start(heads[ring.stream].id)
+            await self._start([ring])
         elif reading.events:
             DELIVERY_LAG.observe(max(0.0, time.time() - reading.events[-1].at / 1000))
             ring.extend(reading.events)
+            ring.wake()
             if len(reading.events) >= conf.EVENTS_READ_BATCH:
                 self._rung.add(ring)
-                self._bell.set()
-        elif not ring.disturbed:
-            return
+        elif ring.disturbed:
+            ring.wake()
         ring.disturbed = False
-        ring.wake()
 
     async def _sweep(self) -> None:
-        """Reads every watched stream now and then, and heals durable ones from the journal.
+        """Reads every watched stream now and then."""
+        while True:
+            await asyncio.sleep(conf.EVENTS_SWEEP_SECONDS)
+            self.ring_all()
+
+    async def _heal_forever(self) -> None:
+        """Compares durable streams with the journal now and then.
 
         A worker may die between committing the end of a run and telling the broker: only the
         journal knows then.
         """
         while True:
             await asyncio.sleep(conf.EVENTS_SWEEP_SECONDS)
-            self.ring_all()
             live = [ring for ring in self.rings.values() if ring.stream.durable and not ring.ended and ring.head is not None]
             try:
                 await self._heal(live)
             except Unavailable as error:
-                logger.warning("The sweep could not compare with the journal: %s", error.message)
+                logger.warning("Streams could not be compared with the journal: %s", error.message)
+            except Exception:
+                logger.exception("Streams could not be compared with the journal.")
 
     async def _heal(self, rings: list[Ring]) -> None:
         if not rings:
@@ -297,7 +371,7 @@ class Hub:
         for ring in rings:
             head, mine = heads[ring.stream], ring.head
             if head.ended and mine is not None and head.id != mine:
-                # Readers find the rest, or that their cursor is not of this stream, in the log.
+                # Readers that stand before the new floor find the rest in the journal.
                 ring.start(head.id)
                 ring.wake()
 

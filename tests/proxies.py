@@ -92,6 +92,11 @@ class Proxy:
         task = asyncio.current_task()
         assert task is not None
         self._tasks.add(task)
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._join(reader, writer)
+        self._tasks.discard(task)
+
+    async def _join(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await self._flowing.wait()
         try:
             there_reader, there_writer = await asyncio.open_connection(*self._target)
@@ -104,7 +109,6 @@ class Proxy:
             await asyncio.gather(self._pass(reader, there_writer, False), self._pass(there_reader, writer, True))
         finally:
             self._pairs.discard(pair)
-            self._tasks.discard(task)
             for each in pair:
                 each.transport.abort()
 

@@ -1,3 +1,4 @@
+import contextlib
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
@@ -38,7 +39,7 @@ def test_a_stream_has_one_beginning(stream):
 
 
 def test_a_beginning_is_part_of_its_callers_transaction(stream):
-    with pytest.raises(ZeroDivisionError), transaction.atomic():
+    with contextlib.suppress(ZeroDivisionError), transaction.atomic():
         journal.create(stream=stream, events=[note(1)])
         raise ZeroDivisionError
     assert journal.heads([stream]) == {}
