@@ -5,6 +5,7 @@ next. A lone half cannot be encoded as UTF-8 and Postgres refuses NUL, so neithe
 an engine.
 """
 
+import math
 import re
 from typing import Any
 
@@ -43,9 +44,11 @@ def clean_text(text: str) -> str:
 
 
 def clean_json(value: Any) -> Any:
-    """A decoded JSON value with every string in it, keys too, cleaned."""
+    """A decoded JSON value with every string in it, keys too, cleaned; NaN and infinity, which JSON has not, become None."""
     if isinstance(value, str):
         return clean_text(value)
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
     if isinstance(value, list):
         return [clean_json(item) for item in value]
     if isinstance(value, dict):
