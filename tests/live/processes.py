@@ -38,6 +38,11 @@ SETTINGS = {
     "SSE_KEEPALIVE_SECONDS": str(KEEPALIVE_SECONDS),
     "CHAT_RUNNING_PER_USER": "0",
     "EVENTS_STREAM_MAXLEN": "100000",
+    # Counted, so that the counting is there when the broker is not; never reached.
+    "SSE_MAX_CONCURRENT_PER_USER": "1000",
+    "EVENTS_REPLAY_BUDGET_REQUESTS_PER_WINDOW": "100000",
+    # Several times within an outage.
+    "AUTH_RECHECK_SECONDS": "3",
     "GRACEFUL_SHUTDOWN_SECONDS": "3",
     "SECRET_KEY": "a-signing-key-for-live-tests-0123456789abcdef",
     "DJANGO_SETTINGS_MODULE": "realtime_project.settings",
@@ -112,7 +117,7 @@ class Stack:
         for web, address in zip(self.webs, self.addresses, strict=True):
             if web.pid is not None:
                 try:
-                    _wait_ready(address)
+                    _wait_ready(web, address)
                 except AssertionError as error:
                     raise AssertionError(f"{error}\n{self._log_of(web)}") from None
 
@@ -250,10 +255,10 @@ def _family(pid: int) -> list[int]:
     return family
 
 
-def _wait_ready(address: str) -> None:
+def _wait_ready(web: Child, address: str) -> None:
     deadline = time.monotonic() + READY_SECONDS
     answer = "nothing"
-    while time.monotonic() < deadline:
+    while time.monotonic() < deadline and web.exit_code is None:
         try:
             response = httpx.get(f"{address}/readyz", timeout=5)
             if response.status_code == 200:
@@ -262,7 +267,7 @@ def _wait_ready(address: str) -> None:
         except httpx.TransportError as error:
             answer = repr(error)
         time.sleep(0.05)
-    raise AssertionError(f"not ready within {READY_SECONDS:g} s: {answer}")
+    raise AssertionError(f"{web.name} (exit code {web.exit_code}) is not ready within {READY_SECONDS:g} s: {answer}")
 
 
 async def eventually(holds: Callable[[], Any | Awaitable[Any]], *, within: float, what: str) -> Any:
