@@ -16,7 +16,7 @@ class EventsSettings(AppSettings):
     """About how many events a backlog stream keeps in the broker."""
 
     EVENTS_REPLAY_MAX_AGE_HOURS: int = 48
-    """How long a backlog stream that nobody writes to stays in the broker, in hours."""
+    """How long the events of a backlog stream are kept, in hours."""
 
     EVENTS_REPLAY_MAX_PER_REQUEST: int = 200
     """How many events of a backlog one user-feed request replays before it ends."""

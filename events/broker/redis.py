@@ -1,6 +1,7 @@
 """The broker on Redis 7 or Valkey: one Redis Stream per stream, append and doorbell in one script."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
@@ -251,10 +252,11 @@ class RedisBroker(BaseBroker):
 
     async def read(self, cursors: Sequence[tuple[Stream, EventId]], *, limit: int) -> list[Reading]:
         """See `BaseBroker`."""
+        oldest = int((time.time() - conf.EVENTS_REPLAY_MAX_AGE_HOURS * 3600) * 1000)
         calls: list[Call] = [
             (READ_DURABLE, self._keys(stream), [str(cursor), limit])
             if stream.durable
-            else (READ, [self._key(stream)], [str(cursor), limit])
+            else (READ, [self._key(stream)], [str(cursor), limit, oldest])
             for stream, cursor in cursors
         ]
         answers = await self._run(calls)

@@ -65,11 +65,12 @@ local entries = redis.call('XRANGE', KEYS[1], '(' .. ARGV[1], '+', 'COUNT', ARGV
 return {redis.call('EXISTS', KEYS[1]), tonumber(redis.call('HGET', KEYS[2], 'head') or '0'), entries}
 """
 
-# KEYS stream. ARGV cursor, limit. {exists, reason ('' means continuous), entries}
+# KEYS stream. ARGV cursor, limit, oldest age as milliseconds since the epoch. {exists, reason ('' means continuous), entries}
 # A cursor is continuous when its event is still here, or it is the last id ever given out, or it is
 # 0-0 and nothing was ever removed.
 READ = """
 local cursor, limit = ARGV[1], tonumber(ARGV[2])
+redis.call('XTRIM', KEYS[1], 'MINID', ARGV[3])
 local entries = redis.call('XRANGE', KEYS[1], cursor, '+', 'COUNT', limit + 1)
 if #entries > 0 and entries[1][1] == cursor then
   table.remove(entries, 1)
@@ -86,8 +87,11 @@ if cursor == '0-0' then
   if #entries > limit then table.remove(entries) end
   return {1, trimmed and 'trimmed' or '', entries}
 end
-local older = #entries > 0 and info['first-entry'] and entries[1][1] == info['first-entry'][1]
-return {1, (trimmed and older) and 'trimmed' or 'unknown_cursor', redis.call('XRANGE', KEYS[1], '-', '+', 'COUNT', limit)}
+local reason = 'unknown_cursor'
+local first = info['first-entry']
+if trimmed and #entries > 0 and first and entries[1][1] == first[1] then reason = 'trimmed' end
+if trimmed and tonumber(string.match(cursor, '^%d+')) < tonumber(ARGV[3]) then reason = 'expired' end
+return {1, reason, redis.call('XRANGE', KEYS[1], '-', '+', 'COUNT', limit)}
 """
 
 # KEYS stream. The last id ever given out.
