@@ -12,10 +12,11 @@ import sys
 import xllamacpp
 
 # A closed connection is noticed only when something is written to it: with `return_progress`
-# (see chat.engines.local) that is once per batch of the prompt. Measured on two cores, a cancelled
-# question of 1,100 tokens went on for 3.9 s without it, for 0.8 s with batches of 128, for 0.4 s
-# with 64; reading is as fast as with the default of 2048 (260 tokens/s), and slower below.
-PROMPT_BATCH = 64
+# (see chat.engines.local) that is once per batch of the prompt, and it takes effect after the next.
+# Measured on two quiet cores, a cancelled question of 1,100 tokens went on for 3.9 s without it,
+# for 0.8 s with batches of 128, 0.4 s with 64, 0.2 s with 32. Reading costs little: 220, 200 and 180
+# tokens/s. On a busy machine all of it takes several times as long, hence the small one.
+PROMPT_BATCH = 32
 # Prompts of earlier turns kept for the next one; the default is 8 GiB.
 PROMPT_CACHE_MIB = 256
 
