@@ -276,11 +276,11 @@ def test_question_whose_acceptance_was_not_heard_of_is_not_asked_twice(visit: Vi
 
     page.route("**/stream", lose_first_answer)
     ask(page, "only once please")
-    assert_words = answer(page, "completed").locator(":scope > .rendered")
-    expect(assert_words).to_have_text("only once please")
+    expect(answer(page, "completed").locator(":scope > .rendered")).to_have_text("only once please")
     assert "message_id" in lost[0]
     page.reload()
     wait_for(page, "completed")
+    expect(page.get_by_role("link", name="only once please")).to_have_count(1)
     expect(page.locator("li.message")).to_have_count(2)
 
 
@@ -302,6 +302,23 @@ def test_question_that_cannot_be_sent_comes_back_with_a_word(visit: Visit, expec
     expect(alert).to_be_hidden()
     expect(page.get_by_label("Your question")).to_have_value("")
     expect(page.locator("li.message")).to_have_count(2)
+
+
+def test_second_question_waits_while_the_first_is_on_its_way(visit: Visit) -> None:
+    page = visit().page
+    held: list[Route] = []
+    page.route("**/stream", lambda route: held.append(route))
+    ask(page, "first of two")
+    expect(page.get_by_role("button", name="Send")).to_be_disabled()
+    ask(page, "second of two")
+    expect(page.get_by_label("Your question")).to_have_value("second of two")
+    assert len(held) == 1
+    held[0].continue_()
+    wait_for(page, "completed")
+    page.get_by_label("Your question").press("Enter")
+    expect(page.locator("li.message")).to_have_count(4)
+    held[1].continue_()
+    expect(page.locator("li.message.assistant .rendered")).to_have_text(["first of two", "second of two"])
 
 
 def test_what_is_typed_before_the_page_is_ready_is_kept(visit: Visit) -> None:

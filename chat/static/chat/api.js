@@ -11,7 +11,14 @@ export class RequestError extends Error {
   }
 }
 
-const REASONS = { 401: "unauthorized", 403: "forbidden", 404: "not_found", 410: "not_found", 429: "busy", 503: "busy" };
+const REASONS = new Map([
+  [401, "unauthorized"],
+  [403, "forbidden"],
+  [404, "not_found"],
+  [410, "not_found"],
+  [429, "busy"],
+  [503, "busy"],
+]);
 
 /** The token may have changed since the page was made: logging in in another tab renews it. So the cookie comes first. */
 export function csrfToken() {
@@ -42,7 +49,7 @@ export async function request(path, { method = "GET", body, signal } = {}) {
   const json = parse(text);
   if (response.ok) return json;
   const words = [json?.message, json?.detail].find((value) => typeof value === "string") ?? "";
-  const reason = REASONS[response.status] ?? (response.status >= 500 ? "server_error" : "refused");
+  const reason = REASONS.get(response.status) ?? (response.status >= 500 ? "server_error" : "refused");
   throw new RequestError({ reason, status: response.status, message: words, retryAfterMs: parseRetryAfter(response.headers.get("Retry-After")) });
 }
 

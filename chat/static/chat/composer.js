@@ -14,7 +14,7 @@ export class Composer {
     this._hooks = hooks;
     /** @type {string|null} */
     this._conversationId = null;
-    this._isRunning = false;
+    this._isBusy = false;
     /** What was typed before this script was loaded. */
     this._early = field.value;
     field.addEventListener("input", () => this._onInput());
@@ -71,11 +71,15 @@ export class Composer {
     } else if (readDraft(conversationId).trim() === "") writeDraft(conversationId, text);
   }
 
-  /** @param {boolean} isRunning @param {boolean} isStopping */
-  setRunning(isRunning, isStopping) {
-    this._isRunning = isRunning;
+  /**
+   * While a question is on its way or being answered, the next one can be written, but not sent.
+   * @param {{isSending: boolean, isRunning: boolean, isStopping: boolean}} state
+   */
+  setState({ isSending, isRunning, isStopping }) {
+    this._isBusy = isSending || isRunning;
     const hadFocus = document.activeElement === this._send || document.activeElement === this._stop;
     this._send.hidden = isRunning;
+    this._send.disabled = isSending;
     this._stop.hidden = !isRunning;
     this._stop.disabled = isStopping;
     this._stop.textContent = isStopping ? "Stopping…" : "Stop";
@@ -93,7 +97,7 @@ export class Composer {
   _submit() {
     const question = this._field.value.trim();
     if (question === "") return void this.focus();
-    if (this._isRunning) return void this._hooks.onBusy();
+    if (this._isBusy) return void this._hooks.onBusy();
     this._field.value = "";
     this._onInput();
     this._hooks.onSend(question);

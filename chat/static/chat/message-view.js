@@ -82,7 +82,7 @@ class GrowingText {
   }
 }
 
-/** @implements {import("./answer.js").AnswerSink} */
+/** An `AnswerSink`, too. */
 export class MessageView {
   /**
    * @param {Message} message
@@ -90,6 +90,10 @@ export class MessageView {
    */
   constructor(message, { onRetry }) {
     this.role = message.role;
+    /** @type {string|null} */
+    this.status = null;
+    /** Whether the text is shown as the server has rendered it. */
+    this.isRendered = false;
     this._onRetry = onRetry;
     /** @type {Map<string, HTMLElement>} Parts that most messages lack, made when they are first needed. */
     this._parts = new Map();

@@ -125,6 +125,7 @@ class ChatPage {
 
   /** @param {string} question @param {string} key */
   _send(question, key) {
+    if (this._isSendingHere) return;
     const sent = { question, conversationId: this._thread.conversationId, key };
     this._sending = sent;
     this._refused = null;
@@ -149,6 +150,7 @@ class ChatPage {
     }
     announce(statusWords("running"));
     this._endSending(sent);
+    this._showRunning();
     this._list.refreshSoon();
   }
 
@@ -214,12 +216,15 @@ class ChatPage {
     this._list.refreshSoon();
   }
 
+  get _isSendingHere() {
+    return this._sending !== null && this._sending.conversationId === this._thread.conversationId;
+  }
+
   _showRunning() {
     const running = this._thread.running;
     const isStopping = running.length > 0 && running.every((view) => view.status === "stopping");
-    const isSending = this._sending !== null && this._sending.conversationId === this._thread.conversationId;
-    this._composer.setRunning(running.length > 0, isStopping);
-    byId("send").disabled = isSending;
+    const isSending = this._isSendingHere;
+    this._composer.setState({ isSending, isRunning: running.length > 0, isStopping });
   }
 
   _showEmpty() {

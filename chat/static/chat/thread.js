@@ -26,12 +26,6 @@ export class Thread {
     this._hooks = hooks;
     /** @type {string|null} */
     this.conversationId = null;
-    this._forget();
-    earlier.addEventListener("click", () => this._loadEarlier().catch(hooks.onError));
-  }
-
-  _forget() {
-    this._abort?.abort();
     this._abort = new AbortController();
     /** @type {Map<string, MessageView>} */
     this._views = new Map();
@@ -42,6 +36,14 @@ export class Thread {
     /** @type {Set<string>} Answers that could not be read, so that nobody tries for ever. */
     this._unreadable = new Set();
     /** @type {string|null} */
+    this._before = null;
+    earlier.addEventListener("click", () => this._loadEarlier().catch(hooks.onError));
+  }
+
+  _forget() {
+    this._abort.abort();
+    this._abort = new AbortController();
+    for (const collection of [this._views, this._streams, this._unnamed, this._unreadable]) collection.clear();
     this._before = null;
     this._earlier.hidden = true;
     this._list.replaceChildren();

@@ -2,19 +2,19 @@
 
 /** @typedef {{kind: string, words: string, canRetry: boolean, needsLogin: boolean}} Said */
 
-const FAILURES = {
-  unauthorized: "You are signed out. Log in again; what you typed is kept.",
-  forbidden: "The server refused this page's request. Reload the page and try again.",
-  not_found: "This conversation does not exist any more, or it is not yours.",
-  server_error: "The server had a problem of its own.",
-  unreachable: "The server cannot be reached. Is the network there?",
-  silent: "The server cannot be reached. Is the network there?",
-  closed: "The connection was closed before the message was accepted.",
-  not_a_stream: "Something between this page and the server answered in the server's place.",
-};
-const ANSWER_ERRORS = {
-  producer_stale: "The process that wrote this answer has gone away.",
-};
+const FAILURES = new Map([
+  ["unauthorized", "You are signed out. Log in again; what you typed is kept."],
+  ["forbidden", "The server refused this page's request. Reload the page and try again."],
+  ["not_found", "This conversation does not exist any more, or it is not yours."],
+  ["server_error", "The server had a problem of its own."],
+  ["unreachable", "The server cannot be reached. Is the network there?"],
+  ["silent", "The server cannot be reached. Is the network there?"],
+  ["closed", "The connection was closed before the message was accepted."],
+  ["not_a_stream", "Something between this page and the server answered in the server's place."],
+]);
+const ANSWER_ERRORS = new Map([
+  ["producer_stale", "The process that wrote this answer has gone away."],
+]);
 
 /**
  * @param {number} ms
@@ -38,7 +38,7 @@ export function failureWords({ reason = "", message = "", retryAfterMs = null })
     const when = retryAfterMs ? ` Try again in ${durationWords(retryAfterMs)}.` : " Try again in a moment.";
     return { kind: reason, words: `${message || "The server is busy."}${when}`, canRetry, needsLogin };
   }
-  const words = (reason === "refused" && message) || FAILURES[reason] || message || "That did not work.";
+  const words = (reason === "refused" && message) || FAILURES.get(reason) || message || "That did not work.";
   return { kind: reason, words, canRetry, needsLogin };
 }
 
@@ -68,7 +68,7 @@ export function connectionWords(state, detail) {
 export function answerErrorWords(error, hasText) {
   const code = typeof error === "object" ? (error?.code ?? "") : "";
   const said = typeof error === "string" ? error : (error?.message ?? error?.error ?? "");
-  const why = ANSWER_ERRORS[code] ?? (said || "The answer could not be finished.");
+  const why = ANSWER_ERRORS.get(code) ?? (said || "The answer could not be finished.");
   return hasText ? `${why} What had arrived is kept.` : why;
 }
 
@@ -81,12 +81,18 @@ export function engineWords(engine) {
   return "Answers can be wrong.";
 }
 
-const RUNNING = { queued: "Waiting for its turn…", running: "Answering…", awaiting_approval: "Waiting for an approval", stopping: "Stopping…", sending: "Sending…" };
+const RUNNING = new Map([
+  ["queued", "Waiting for its turn…"],
+  ["running", "Answering…"],
+  ["awaiting_approval", "Waiting for an approval"],
+  ["stopping", "Stopping…"],
+  ["sending", "Sending…"],
+]);
 
 /** @param {string|null} status  of a run, or "sending", "stopping" */
 export function statusWords(status) {
   if (status === "cancelled") return "Stopped.";
-  return RUNNING[status ?? ""] ?? "";
+  return RUNNING.get(status ?? "") ?? "";
 }
 
 /** @param {string|null} status */

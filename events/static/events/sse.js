@@ -41,9 +41,14 @@ export class EventStreamParser {
     this._afterCarriageReturn = false;
     /** Pieces of the line that is not yet complete: joined once, so that tiny chunks cost linear time. @type {string[]} */
     this._line = [];
+    /** Characters of the event so far. */
     this._length = 0;
     this._idBuffer = lastEventId;
-    this._clearEvent();
+    /** @type {string[]} */
+    this._data = [];
+    this._event = "";
+    /** @type {string|null} */
+    this._ownId = null;
   }
 
   /**
@@ -130,10 +135,8 @@ export class EventStreamParser {
   }
 
   _clearEvent() {
-    /** @type {string[]} */
     this._data = [];
     this._event = "";
-    /** @type {string|null} */
     this._ownId = null;
     this._length = 0;
   }

@@ -226,7 +226,8 @@ class StreamReader {
   async _send(signal) {
     const { url, method, body, headers, resume } = this._options;
     const own = typeof headers === "function" ? await headers() : headers;
-    const continuation = method !== "GET" ? resume?.({ first: this._first, cursor: this.cursor }) ?? null : null;
+    const continuation = method === "GET" ? null : (resume?.({ first: this._first, cursor: this.cursor }) ?? null);
+    /** @type {Record<string, string>} */
     const all = { Accept: "text/event-stream", ...own, ...(this.cursor === "" ? {} : { "Last-Event-ID": this.cursor }) };
     if (continuation !== null) delete all["Content-Type"];
     return fetch(continuation ?? url, {

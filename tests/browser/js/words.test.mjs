@@ -40,6 +40,7 @@ test("every state of a connection has words", () => {
 test("a failed answer says why, and that its text is kept when there is any", () => {
   assert.equal(answerErrorWords({ code: "x", message: "Overloaded." }, true), "Overloaded. What had arrived is kept.");
   assert.equal(answerErrorWords({ code: "producer_stale", message: "stale" }, false), "The process that wrote this answer has gone away.");
+  assert.equal(answerErrorWords({ code: "constructor", message: "Odd." }, false), "Odd.");
   assert.equal(answerErrorWords(null, false), "The answer could not be finished.");
 });
 
