@@ -68,18 +68,34 @@ WORKER_DIED = Ending(
     Type.FAILED, "producer_stale", "The worker that wrote this answer died. The text so far is kept; ask again.", True
 )
 WORKER_STOPPED = Ending(Type.FAILED, "worker_stopped", "The server was restarted during this answer. Ask again.", True)
+DEAD = " (dead)"
+"""What is added to the name of the worker of a run that was taken over."""
 
 
 def claim(*, message_id: uuid.UUID, worker: str) -> Claim | None:
     """Makes a queued run this worker's; None when it is no longer queued (a job may be delivered twice)."""
     with transaction.atomic():
-        run = Run.objects.select_for_update(of=("self",)).select_related("message__conversation__application").get(pk=message_id)
-        if run.status != Run.Status.QUEUED:
+        lease = _lease(message_id)
+        queued = Run.objects.select_for_update(of=("self",)).filter(pk=message_id, status=Run.Status.QUEUED)
+        run = queued.select_related("message__conversation__application").first()
+        if lease is None or run is None:
+            transaction.set_rollback(True)
             return None
-        run.lease = journal.take_lease(stream=message_stream(message_id))
-        run.status, run.worker, run.started_at = Run.Status.RUNNING, worker, timezone.now()
+        run.lease, run.status, run.worker, run.started_at = lease, Run.Status.RUNNING, worker, timezone.now()
         run.save(update_fields=["lease", "status", "worker", "started_at"])
         return Claim(message_id, run.message.conversation_id, run.lease, run.engine, _request(run))
+
+
+def _lease(message_id: uuid.UUID) -> int | None:
+    """A new lease number, None when the stream has ended.
+
+    It locks the stream's row, and always before the run's, as the writing of a run's end does: in the other
+    order two processes could wait for each other.
+    """
+    try:
+        return journal.take_lease(stream=message_stream(message_id))
+    except LeaseLost:
+        return None
 
 
 def _request(run: Run) -> EngineRequest:
@@ -173,17 +189,14 @@ class TakenOver:
 
 def request_stop(*, caller: Caller, message_id: uuid.UUID) -> TakenOver | None:
     """Asks for a run's end; a run that no worker has claimed is the caller's to end at once. Raises `NotFound`."""
-    conversations.message_of(caller=caller, message_id=message_id)
-    with transaction.atomic():
-        run = Run.objects.select_for_update(of=("self",)).select_related("message").get(pk=message_id)
-        if run.status not in Run.OPEN:
-            return None
-        if run.stop_requested_at is None:
-            run.stop_requested_at = timezone.now()
-            run.save(update_fields=["stop_requested_at"])
-        if run.status == Run.Status.RUNNING:
-            return None
-        return _take_over(run)
+    run = conversations.message_of(caller=caller, message_id=message_id).run
+    if run.status not in Run.OPEN:
+        return None
+    # Before the run is taken: should this process die then, whoever claims the run knows.
+    Run.objects.filter(pk=message_id, status__in=Run.OPEN, stop_requested_at=None).update(stop_requested_at=timezone.now())
+    if run.status == Run.Status.RUNNING:
+        return None
+    return _take_over(message_id, status__in=(Run.Status.QUEUED, Run.Status.AWAITING_APPROVAL))
 
 
 def stop_requested(*, message_ids: Sequence[uuid.UUID]) -> list[uuid.UUID]:
@@ -231,22 +244,23 @@ def suspects(*, silent_for: float) -> list[Suspect]:
 def take_over(*, suspect: Suspect) -> TakenOver | None:
     """Takes a dead worker's run; None when another sweep has it or the run moved on meanwhile."""
     with transaction.atomic():
-        run = (
-            Run.objects.select_for_update(of=("self",), skip_locked=True)
-            .select_related("message")
-            .filter(pk=suspect.message_id, status=Run.Status.RUNNING, worker=suspect.worker)
-            .first()
-        )
-        return _take_over(run) if run is not None else None
+        taken = _take_over(suspect.message_id, status=Run.Status.RUNNING, worker=suspect.worker)
+        if taken is not None:
+            # Other sweeps that suspect this worker leave the run alone; should this one die, a later one finds it again.
+            Run.objects.filter(pk=taken.message_id).update(worker=suspect.worker.removesuffix(DEAD) + DEAD)
+        return taken
 
 
-def _take_over(run: Run) -> TakenOver | None:
-    try:
-        run.lease = journal.take_lease(stream=message_stream(run.pk))
-    except LeaseLost:
-        return None
-    run.save(update_fields=["lease"])
-    return TakenOver(run.pk, run.message.conversation_id, run.lease, run.stop_requested_at is not None)
+def _take_over(message_id: uuid.UUID, **wanted: Any) -> TakenOver | None:
+    with transaction.atomic():
+        lease = _lease(message_id)
+        run = Run.objects.select_for_update(of=("self",)).select_related("message").filter(pk=message_id, **wanted).first()
+        if lease is None or run is None:
+            transaction.set_rollback(True)
+            return None
+        run.lease = lease
+        run.save(update_fields=["lease"])
+        return TakenOver(run.pk, run.message.conversation_id, lease, run.stop_requested_at is not None)
 
 
 def requeue_forgotten() -> int:

@@ -26,7 +26,7 @@ LONG = "Tell me a very long story about a ship, a storm and a lighthouse."
 
 @pytest.fixture
 async def engine(settings) -> AsyncIterator[LocalEngine]:
-    settings.LOCAL_ENGINE_CONTEXT = 1024
+    settings.LOCAL_ENGINE_CONTEXT = 512
     made = LocalEngine()
     yield made
     await made.close()
@@ -88,9 +88,9 @@ async def test_cancelling_stops_the_writing_within_a_second(engine: LocalEngine)
 async def test_cancelling_while_a_long_prompt_is_read_stops_long_before_its_end(engine: LocalEngine) -> None:
     await parts_of(engine, "Hello", options={"max_tokens": 1})
     began = time.monotonic()
-    await parts_of(engine, "a dog lay on a rug " * 130, options={"max_tokens": 1})
+    await parts_of(engine, "a dog lay on a rug " * 70, options={"max_tokens": 1})
     whole = time.monotonic() - began
-    task = asyncio.create_task(parts_of(engine, "the cat sat on a mat " * 130, options={"max_tokens": 4}))
+    task = asyncio.create_task(parts_of(engine, "the cat sat on a mat " * 70, options={"max_tokens": 4}))
     await busy_is(True, engine, within=10)
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
@@ -115,20 +115,20 @@ async def test_a_cancelled_answer_gives_its_slot_back(engine: LocalEngine) -> No
 
 @installed
 async def test_a_history_beyond_the_context_loses_its_oldest_turns(engine: LocalEngine) -> None:
-    history = tuple(Turn("user", f"turn {n} " + "word " * 200) for n in range(8))
+    history = tuple(Turn("user", f"turn {n} " + "word " * 90) for n in range(8))
     upstream = await asyncio.to_thread(engine._started)
     fitted = await engine._fitted(upstream, EngineRequest("And now?", history=history, options={"max_tokens": 16}))
     assert fitted.history == history[-len(fitted.history) :]
     assert 2 <= len(fitted.history) < 8
     parts = await parts_of(engine, "And now?", history=history, options={"max_tokens": 4})
-    assert next(part for part in parts if isinstance(part, Usage)).input_tokens < 1024
+    assert next(part for part in parts if isinstance(part, Usage)).input_tokens < 512
 
 
 @installed
 async def test_attached_texts_are_cut_to_the_context(engine: LocalEngine) -> None:
     attachments = (("long", "word " * 5000), ("short", "The code is 42."))
     parts = await parts_of(engine, "What is the code?", attachments=attachments, options={"max_tokens": 4})
-    assert 512 < next(part for part in parts if isinstance(part, Usage)).input_tokens < 1024
+    assert 256 < next(part for part in parts if isinstance(part, Usage)).input_tokens < 512
 
 
 @installed
