@@ -6,6 +6,7 @@ switched off, then nh3 (ammonia) with a short list of allowed elements.
 
 import html
 from collections.abc import Sequence
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 import nh3
@@ -16,6 +17,9 @@ from markdown_it.utils import EnvType, OptionsDict
 
 MAX_MARKDOWN_CHARS = 100_000
 """Longest text that is parsed as Markdown, in characters; a longer one is shown as it was written."""
+
+REMEMBERED_TEXTS, REMEMBERED_CHARS = 256, 20_000
+"""How many rendered texts a process remembers, and how long they may be: some 20 MB at the very most."""
 
 MAX_NESTING = 20
 """How deep quotes, lists and emphasis may nest (markdown-it's own limit; CommonMark sets none)."""
@@ -141,6 +145,10 @@ def render(text: str) -> str:
     if len(text) > MAX_MARKDOWN_CHARS:
         # Parsing 100,000 unfinished brackets takes 1.5 s, and no one reads a megabyte as headings and lists.
         return f'<div class="plain-text">{html.escape(text)}</div>'
+    return _remembered(text) if len(text) <= REMEMBERED_CHARS else _sanitised(text)
+
+
+def _sanitised(text: str) -> str:
     return nh3.clean(
         _parser.render(text),
         tags=set(TAGS),
@@ -149,3 +157,9 @@ def render(text: str) -> str:
         link_rel="noopener noreferrer nofollow",
         url_schemes=set(LINK_SCHEMES),
     )
+
+
+@lru_cache(maxsize=REMEMBERED_TEXTS)
+def _remembered(text: str) -> str:
+    """A page of a conversation is asked for after each of its answers, and most of its texts are the same again: 3 ms each."""
+    return _sanitised(text)

@@ -175,6 +175,14 @@ def test_very_long_text_is_shown_as_written() -> None:
     assert_harmless(html[:1000])
 
 
+def test_rendering_again_costs_nothing() -> None:
+    text = "**bold** and [a link](https://x.test)\n\n" * 500
+    first = render(text)
+    started = time.process_time()
+    assert all(render(text) == first for _ in range(1000))
+    assert time.process_time() - started < 1
+
+
 PATHOLOGICAL = ["[", "![", "*", "*a_b", "`", ">", "- ", "<", "&a;", "|", "\\", "[a](", "**a _b ", "![[]()", "a\n", "1. a\n"]
 
 
