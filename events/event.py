@@ -1,6 +1,7 @@
 """What an event is, and the registry of event types. No I/O."""
 
 import json
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -107,6 +108,22 @@ def compact(events: Iterable[Event], *, max_chars: int = 16384) -> list[Event]:
 def to_json(value: Any) -> str:
     """Compact JSON in ASCII: survives every client's line splitting (no raw U+2028) and encoding."""
     return json.dumps(value, separators=(",", ":"), allow_nan=False)
+
+
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+
+
+def storable(value: Any) -> Any:
+    """The same JSON value with text that Postgres can hold: surrogate halves joined, lone ones and NUL as U+FFFD."""
+    if isinstance(value, str):
+        if not _UNSTORABLE.search(value):
+            return value
+        return value.replace("\x00", "\ufffd").encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    if isinstance(value, dict):
+        return {storable(key): storable(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [storable(item) for item in value]
+    return value
 
 
 def pack(type_: str, data: dict[str, Any], at: int) -> str:

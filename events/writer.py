@@ -15,7 +15,7 @@ from accounts.threads import in_thread
 from events import journal
 from events.broker.base import Appended, BaseBroker, DurableAppend
 from events.conf import conf
-from events.event import EVENT_TYPES, Event, EventId, is_terminal
+from events.event import EVENT_TYPES, Event, EventId, is_terminal, storable
 from events.exceptions import BrokerUnavailable, JournalUnavailable, LeaseLost
 from events.metrics import APPENDED, JOURNAL_LAG, JOURNAL_WAITING
 from events.publishing import now_ms
@@ -50,6 +50,8 @@ class StreamWriter:
             raise LeaseLost
         joined = EVENT_TYPES[type].joined
         if joined is not None and self._merge(type, data, joined):
+            if at_once:
+                self._writer.schedule(at_once=True)
             return
         self._close_merge()
         if joined is not None:
@@ -67,6 +69,17 @@ class StreamWriter:
         """Gives what was merged its id, ready to be sent."""
         self._close_merge()
 
+    def before_end(self, events: list[Event]) -> list[Event]:
+        """Those that may be written by themselves: the terminal event only goes with its transaction."""
+        return events[:-1] if events and is_terminal(events[-1]) else list(events)
+
+    def take_back_end(self) -> None:
+        """Forgets the terminal event: its transaction did not come about."""
+        for events in (self.unsent, self.unjournaled):
+            if events and is_terminal(events[-1]):
+                events.pop()
+        self.head -= 1
+
     def _merge(self, type: str, data: dict[str, Any], joined: str) -> bool:
         if self._merging is None or self._merging[0] != type:
             return False
@@ -79,13 +92,15 @@ class StreamWriter:
         if self._merging is not None:
             type_, rest, parts = self._merging
             self._merging = None
-            text = "".join(parts)
+            # Before it is split: a character may have come in two halves.
+            text = storable("".join(parts))
             for start in range(0, len(text), TEXT_CHARS):
                 self._add(type_, rest | {str(EVENT_TYPES[type_].joined): text[start : start + TEXT_CHARS]})
 
     def _add(self, type: str, data: dict[str, Any]) -> None:
         self.head += 1
-        event = Event(EventId(self.head, 0), type, data, now_ms())
+        # One event that the database refuses would hold up the journal of all streams.
+        event = Event(EventId(self.head, 0), type, storable(data), now_ms())
         self.unsent.append(event)
         self.unjournaled.append(event)
         if len(self.unjournaled) >= conf.JOURNAL_FLUSH_EVENTS:
@@ -146,17 +161,24 @@ class Writer:
         in between, the hub's sweep finds the end in the journal. Raises `LeaseLost`.
         """
         each.append(type, data, at_once=True)
-        async with each.busy:
-            while True:
-                try:
-                    await in_thread(journal.end, stream=each.stream, lease=each.lease, events=list(each.unjournaled), also=also)
-                    break
-                except journal.UNREACHABLE as error:
-                    logger.warning("The end of %s waits for the database: %s", each.stream.name, error)
-                    await asyncio.sleep(RETRY_SECONDS)
-            each.unjournaled.clear()
+        try:
+            async with each.busy:
+                await self._journal_end(each, also)
+        except Exception:
+            each.take_back_end()
+            raise
         self._streams.pop(each.stream, None)
         await self._send_end(each)
+
+    async def _journal_end(self, each: StreamWriter, also: Callable[[], None] | None) -> None:
+        while True:
+            try:
+                await in_thread(journal.end, stream=each.stream, lease=each.lease, events=list(each.unjournaled), also=also)
+                break
+            except journal.UNREACHABLE as error:
+                logger.warning("The end of %s waits for the database: %s", each.stream.name, error)
+                await asyncio.sleep(RETRY_SECONDS)
+        each.unjournaled.clear()
 
     def release(self, each: StreamWriter) -> None:
         """Forgets a stream whose lease is lost or handed back."""
@@ -194,7 +216,7 @@ class Writer:
         for each in list(self._streams.values()):
             each.settle()
             # The terminal event is for `_send_end`: no reader may see it before the database has it.
-            events = [event for event in each.unsent if not is_terminal(event)]
+            events = each.before_end(each.unsent)
             if events:
                 appends.append((each, DurableAppend(each.stream, each.lease, events)))
         if not appends:
@@ -217,15 +239,19 @@ class Writer:
         """The broker lost the stream: everything written so far is put back, if the lease is still ours."""
         logger.warning("The broker lost %s; putting it back.", each.stream.name)
         async with each.busy:
+            if each.stream not in self._streams:
+                return  # it ended meanwhile: `_send_end` puts it back
+            waiting = each.before_end(each.unjournaled)
             try:
-                held = (await in_thread(journal.append, [(each.stream, each.lease, list(each.unjournaled))]))[0]
+                held = (await in_thread(journal.append, [(each.stream, each.lease, waiting)]))[0]
             except JournalUnavailable:
                 self._wanted.set()
                 return
             if not held:
                 each.fenced.set()
                 return
-            each.unjournaled.clear()
+            # Only these: others may have come while the database was busy.
+            del each.unjournaled[: len(waiting)]
             events = await in_thread(journal.read, each.stream, EventId(0, 0))
         if await self.broker.fence(each.stream, each.lease) is None:
             each.fenced.set()
@@ -268,24 +294,26 @@ class Writer:
             self._measure()
 
     async def _journal(self) -> None:
-        batches = [
-            (each, list(each.unjournaled)) for each in self._streams.values() if each.unjournaled and not each.busy.locked()
-        ]
-        if not batches:
-            return
+        free = [each for each in self._streams.values() if each.unjournaled and not each.busy.locked()]
         # `end` and `_reopen` write the same list: they wait until this batch is in.
-        for each, _ in batches:
+        for each in free:
             await each.busy.acquire()
         try:
-            held = await in_thread(journal.append, [(each.stream, each.lease, events) for each, events in batches])
-            for (each, events), ok in zip(batches, held, strict=True):
-                del each.unjournaled[: len(events)]
-                if not ok:
-                    logger.warning("Another writer has taken over %s.", each.stream.name)
-                    each.fenced.set()
+            batches = [(each, each.before_end(each.unjournaled)) for each in free if each.stream in self._streams]
+            batches = [(each, events) for each, events in batches if events]
+            if batches:
+                await self._journal_batches(batches)
         finally:
-            for each, _ in batches:
+            for each in free:
                 each.busy.release()
+
+    async def _journal_batches(self, batches: list[tuple[StreamWriter, list[Event]]]) -> None:
+        held = await in_thread(journal.append, [(each.stream, each.lease, events) for each, events in batches])
+        for (each, events), ok in zip(batches, held, strict=True):
+            del each.unjournaled[: len(events)]
+            if not ok:
+                logger.warning("Another writer has taken over %s.", each.stream.name)
+                each.fenced.set()
 
     def _measure(self) -> None:
         oldest = min((each.unjournaled[0].at for each in self._streams.values() if each.unjournaled), default=None)

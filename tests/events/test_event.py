@@ -5,7 +5,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from events.event import EVENT_TYPES, START, Event, EventId, EventType, compact, is_terminal, pack, register, to_json, unpack
+from events.event import (
+    EVENT_TYPES,
+    START,
+    Event,
+    EventId,
+    EventType,
+    compact,
+    is_terminal,
+    pack,
+    register,
+    storable,
+    to_json,
+    unpack,
+)
 from tests.events.conftest import DELTA, END, NOTE, delta, end, note
 
 json_values = st.recursive(
@@ -117,3 +130,22 @@ def test_a_type_is_registered_once(monkeypatch):
         register(EventType("test.twice", "Another."))
     assert EVENT_TYPES["test.twice"].meaning == "One."
     assert END.terminal
+
+
+@given(json_values | st.text(st.characters(categories=["Cs", "Lu", "So"])))
+def test_storable_text_has_neither_nul_nor_lone_surrogates(value):
+    def clean(each):
+        if isinstance(each, str):
+            return "\x00" not in each and each.encode() is not None
+        if isinstance(each, dict):
+            return all(clean(key) and clean(item) for key, item in each.items())
+        return not isinstance(each, list) or all(map(clean, each))
+
+    assert clean(storable(value))
+    assert storable(storable(value)) == storable(value)
+
+
+def test_storable_text_is_changed_only_where_it_must_be():
+    assert storable({"a": ["\ud83d\ude00", "\ud83d", 1, None, {"b\x00": "é\x00"}]}) == {
+        "a": ["\U0001f600", "\ufffd", 1, None, {"b\ufffd": "é\ufffd"}]
+    }
