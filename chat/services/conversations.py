@@ -1,7 +1,8 @@
 """Conversations and their messages, as their participants see them."""
 
+import re
 import uuid
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.db.models import Max, OuterRef, QuerySet, Subquery
@@ -50,16 +51,27 @@ def list_conversations(*, caller: Caller, cursor: str) -> tuple[list[Conversatio
     """One page after `cursor` (empty: the newest), and the cursor of the next page."""
     query = conversations_of(caller)
     if cursor:
-        at, _, id_ = cursor.rpartition("~")
-        try:
-            moment = datetime.fromisoformat(at)
-        except ValueError:
-            raise InvalidRequest("cursor must be a `next` of an earlier page.") from None
-        after = parse_id(id_, what="cursor")
-        query = query.filter(updated_at__lte=moment).exclude(updated_at=moment, pk__gte=after)
+        moment, pk = _parse_cursor(cursor)
+        query = query.filter(updated_at__lte=moment).exclude(updated_at=moment, pk__gte=pk)
     found = list(query[: PAGE + 1])
-    following = f"{found[PAGE - 1].updated_at.isoformat()}~{found[PAGE - 1].pk}" if len(found) > PAGE else None
+    following = _cursor(found[PAGE - 1]) if len(found) > PAGE else None
     return found[:PAGE], following
+
+
+_CURSOR = re.compile(r"([0-9]{1,17})~([0-9a-f-]{36})", re.ASCII)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def _cursor(last: Conversation) -> str:
+    """The place after a conversation: microseconds and id, of characters that a query needs no quoting for."""
+    return f"{(last.updated_at - _EPOCH) // timedelta(microseconds=1)}~{last.pk}"
+
+
+def _parse_cursor(text: str) -> tuple[datetime, uuid.UUID]:
+    match = _CURSOR.fullmatch(text)
+    if match is None:
+        raise InvalidRequest("cursor must be a `next` of an earlier page.")
+    return _EPOCH + timedelta(microseconds=int(match[1])), parse_id(match[2], what="cursor")
 
 
 def rename(*, caller: Caller, conversation_id: uuid.UUID, title: str) -> Conversation:

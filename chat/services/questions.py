@@ -10,6 +10,7 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from accounts.caller import Caller
+from accounts.models import User
 from chat.conf import conf
 from chat.jobs import defer_answer
 from chat.models import Application, Conversation, IdempotencyKey, Message, Run
@@ -59,8 +60,8 @@ def ask(*, caller: Caller, question: Question, idempotency_key: str = "", body: 
             if idempotency_key:
                 IdempotencyKey.objects.create(user_id=caller.pk, key=idempotency_key, digest=digest, message=answer)
             return answer
-    except IntegrityError:
-        # The same key at the same moment, on another connection: that one won.
+    except (IntegrityError, TooMany):
+        # Perhaps the same key at the same moment, on another connection: that one won, or took the last place.
         earlier = _earlier(caller, idempotency_key, digest)
         if earlier is None:
             raise
@@ -128,7 +129,11 @@ def _conversation(caller: Caller, question: Question) -> Conversation:
 
 def _refuse_too_many(caller: Caller) -> None:
     limit = conf.CHAT_RUNNING_PER_USER
-    if limit and Run.objects.filter(requested_by_id=caller.pk, status__in=Run.OPEN).count() >= limit:
+    if not limit:
+        return
+    # One question of a user at a time, else all of those at once would find room. (Not FOR UPDATE: foreign keys share the row.)
+    User.objects.select_for_update(no_key=True).get(pk=caller.pk)
+    if Run.objects.filter(requested_by_id=caller.pk, status__in=Run.OPEN).count() >= limit:
         raise TooMany(f"{limit} of your answers are still running. Wait for one to end, or stop one.", retry_after=5)
 
 
