@@ -5,6 +5,7 @@ import logging
 import signal
 from typing import Any
 
+import psycopg
 from procrastinate import App
 from procrastinate.contrib.django import app
 from procrastinate.contrib.django.utils import connector_params
@@ -45,6 +46,9 @@ async def _fetch_jobs(options: dict[str, Any], stopping: asyncio.Event) -> None:
     settings = {"concurrency": conf.RUN_CONCURRENCY, "delete_jobs": "always", "shutdown_graceful_timeout": 1.0} | options
     while not stopping.is_set():
         try:
+            # procrastinate's pool would wait twice as long after every failed attempt; here it is asked every second.
+            async with await psycopg.AsyncConnection.connect(**connector_params()):
+                pass
             connector = PsycopgConnector(kwargs=connector_params(), min_size=1, max_size=4)
             with app.replace_connector(connector):
                 await _run(app, settings)

@@ -7,7 +7,6 @@ a sweep sends it; should it die after sending, the key of the row keeps the brok
 import asyncio
 import logging
 from datetime import timedelta
-from functools import partial
 from typing import Any
 
 from django.db import transaction
@@ -34,7 +33,8 @@ def publish_with_commit(*, stream: Stream, type: str, data: dict[str, Any]) -> N
         return
     check(Publication(stream, type, data))
     row = OutboxEvent.objects.create(stream=stream.name, type=type, data=data)
-    transaction.on_commit(partial(_send_now, row.pk), robust=True)
+    # Not a partial: Django logs a robust function's failure by its __qualname__, and fails itself where there is none.
+    transaction.on_commit(lambda: _send_now(row.pk), robust=True)
 
 
 def _send_now(pk: int) -> None:

@@ -89,7 +89,12 @@ DATABASES: dict[str, dict[str, Any]] = {"default": env.db_url_config(given["DATA
 DATABASES["default"].update(
     CONN_HEALTH_CHECKS=True,
     # What the address itself asks for stays: the folder of a unix socket, sslmode.
-    OPTIONS={"pool": {"min_size": 1, "max_size": given["DATABASE_POOL_SIZE"], "timeout": 10}, "connect_timeout": 5}
+    OPTIONS={
+        # A pool waits twice as long after every failed attempt to connect. It gives up when those who wait do, and the
+        # next query begins anew: after a long outage the database is found again within seconds.
+        "pool": {"min_size": 1, "max_size": given["DATABASE_POOL_SIZE"], "timeout": 10, "reconnect_timeout": 10},
+        "connect_timeout": 5,
+    }
     | DATABASES["default"].get("OPTIONS", {}),
 )
 CHANNEL_LAYERS = {
