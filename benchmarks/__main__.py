@@ -35,9 +35,10 @@ def chosen_systems(names: str, stores: Stores) -> list[System]:
     return ready
 
 
-def measure(scenarios: list[Scenario], systems: list[System], stores: Stores, *, quick: bool) -> table.Runs:
-    """All runs: the systems take turns, so that a slow minute of the machine hits them all."""
+def measure(scenarios: list[Scenario], systems: list[System], stores: Stores, *, quick: bool) -> tuple[table.Runs, list[str]]:
+    """All runs, and which of them failed: the systems take turns, so that a slow minute of the machine hits them all."""
     runs: table.Runs = {}
+    failed = []
     for scenario in scenarios:
         for repetition in range(1 if quick else scenario.repetitions):
             for system in systems:
@@ -48,31 +49,33 @@ def measure(scenarios: list[Scenario], systems: list[System], stores: Stores, *,
                     figures = scenario.measure(system, stores, quick=quick)
                 except BenchmarkError as error:
                     print(f"{scenario.name}, {system.title}: {error}", file=sys.stderr)
+                    failed.append(f"{scenario.name} {repetition + 1} of {system.title}")
                     continue
                 runs.setdefault((scenario.name, system.title), []).append(figures)
                 took = time.monotonic() - begun
                 shown = ", ".join(f"{row.title} {figures.get(row.key, 0):,.{row.digits}f}" for row in scenario.rows[:4])
                 print(f"{scenario.name} {repetition + 1}, {system.title} ({took:.0f} s): {shown}", file=sys.stderr)
-    return runs
+    return runs, failed
 
 
-def disturbance(runs: table.Runs) -> str:
-    """What must be said when the machine did something else meanwhile; empty when it did not."""
+def warnings(runs: table.Runs, failed: list[str]) -> list[str]:
+    """What must be said of the runs: that some failed, that the machine did something else meanwhile."""
+    told = [f"**Failed, and left out:** {', '.join(failed)}."] if failed else []
     shares = [figures["foreign_share"] for found in runs.values() for figures in found if "foreign_share" in figures]
     if not shares or max(shares) <= QUIET_PERCENT:
-        return ""
-    return f"**Not to be quoted:** other programs used up to {max(shares):.0f} % of the server's core (median {statistics.median(shares):.0f} %)."
+        return told
+    most, usual = max(shares), statistics.median(shares)
+    return [*told, f"**Not to be quoted:** other programs used up to {most:.0f} % of the server's core (median {usual:.0f} %)."]
 
 
-def page(text: str, stores: Stores, runs: table.Runs, *, quick: bool, minutes: float) -> str:
+def page(text: str, stores: Stores, told: list[str], *, quick: bool, minutes: float) -> str:
     """The page of the docs: the table, and what it was measured on."""
-    warning = disturbance(runs)
     about = [
         "# Benchmarks",
         "",
         "Written by `make bench` (`python -m benchmarks`); what is measured, and how, is said in `benchmarks/README.md`.",
         "",
-        *([warning, ""] if warning else []),
+        *(line for warning in told for line in (warning, "")),
         text,
         "",
         f"Measured {dt.datetime.now(tz=dt.UTC):%Y-%m-%d %H:%M} UTC in {minutes:.0f} minutes"
@@ -106,18 +109,18 @@ def main() -> int:
     try:
         with Stores() as stores:
             systems = chosen_systems(options.systems, stores)
-            runs = measure(scenarios, systems, stores, quick=options.quick)
+            runs, failed = measure(scenarios, systems, stores, quick=options.quick)
             text = table.render(scenarios, systems, runs)
-            whole = page(text, stores, runs, quick=options.quick, minutes=(time.monotonic() - begun) / 60)
+            whole = page(text, stores, warnings(runs, failed), quick=options.quick, minutes=(time.monotonic() - begun) / 60)
     except BenchmarkError as error:
         print(error, file=sys.stderr)
         return 1
     print(text)
-    print(disturbance(runs))
+    print(*warnings(runs, failed), sep="\n")
     if not options.scenarios and not options.systems:
         PAGE.parent.mkdir(parents=True, exist_ok=True)
         PAGE.write_text(whole)
-    return 0
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":
