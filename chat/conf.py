@@ -37,7 +37,7 @@ class ChatSettings(AppSettings):
     """Tokens of question, history and answer together that the offline model takes."""
 
     LOCAL_ENGINE_THREADS: int = 0
-    """Threads of the offline model; 0: one per CPU."""
+    """Threads of the offline model; 0: one per CPU, less one for the server itself."""
 
     CHAT_SYSTEM_PROMPT: str = "You are a helpful AI assistant. Answer briefly and truthfully."
     """What an engine is told first, unless the application has its own prompt."""
