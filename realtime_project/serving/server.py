@@ -127,7 +127,7 @@ class Server:
 
     def _forget_metrics(self, pid: int) -> None:
         """The gauges of a process that ended no longer count."""
-        multiprocess.mark_process_dead(pid, self.environment["PROMETHEUS_MULTIPROC_DIR"])
+        multiprocess.mark_process_dead(pid, self.environment["PROMETHEUS_MULTIPROC_DIR"])  # type: ignore[no-untyped-call]
 
     def _prepare_database(self, supervisor: Supervisor) -> str:
         """Runs `manage.py prepare_database`, and returns what it says about the demo data."""
