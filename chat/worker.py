@@ -17,6 +17,8 @@ from chat.runner import Runner, use_runner
 logger = logging.getLogger(__name__)
 
 RESTART_SECONDS = 1.0
+CONNECTION_SECONDS = 3.0
+"""How long procrastinate waits for a connection before it is started again."""
 
 
 async def work(**options: Any) -> None:
@@ -46,10 +48,10 @@ async def _fetch_jobs(options: dict[str, Any], stopping: asyncio.Event) -> None:
     settings = {"concurrency": conf.RUN_CONCURRENCY, "delete_jobs": "always", "shutdown_graceful_timeout": 1.0} | options
     while not stopping.is_set():
         try:
-            # procrastinate's pool would wait twice as long after every failed attempt; here it is asked every second.
+            # procrastinate's pool waits twice as long after every failed attempt: it gives up soon, and here we ask every second.
             async with await psycopg.AsyncConnection.connect(**connector_params()):
                 pass
-            connector = PsycopgConnector(kwargs=connector_params(), min_size=1, max_size=4)
+            connector = PsycopgConnector(kwargs=connector_params(), min_size=1, max_size=4, timeout=CONNECTION_SECONDS)
             with app.replace_connector(connector):
                 await _run(app, settings)
         except Exception as error:

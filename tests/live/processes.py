@@ -56,7 +56,7 @@ class Stack:
     """The processes of one server. `settings` are environment variables for all of them."""
 
     def __init__(self, *, webs: int = 2, workers: int = 1, settings: dict[str, str] | None = None) -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix="throughline-live-"))
+        self.folder = Path(tempfile.mkdtemp(prefix="live-tests-"))
         self.folder.chmod(0o711)  # the account that Postgres runs as, when we are root, passes through
         # Durable, so that what was committed before a crash is there after it.
         self.postgres = EmbeddedPostgres(self.folder / "postgres", connections=200)
