@@ -13,6 +13,7 @@ import environ
 from accounts.conf import AccountsSettings
 from chat.conf import ChatSettings
 from events.conf import EventsSettings
+from knowledge.conf import KnowledgeSettings
 from realtime_project.conf import ProjectSettings
 from realtime_project.logs import logging_config
 
@@ -20,7 +21,7 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 env = environ.Env()
 env.read_env(BASE_DIR / ".env")
 
-APP_SETTINGS = (ProjectSettings, AccountsSettings, EventsSettings, ChatSettings)
+APP_SETTINGS = (ProjectSettings, AccountsSettings, EventsSettings, KnowledgeSettings, ChatSettings)
 given: dict[str, Any] = {
     name: env.get_value(name, cast=kind, default=declared.__dict__[name])
     for declared in APP_SETTINGS
@@ -33,6 +34,7 @@ INSTALLED_APPS = [
     "accounts",
     "events",
     "workspaces",
+    "knowledge",
     "chat",
     "channels",
     "rest_framework",

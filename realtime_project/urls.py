@@ -16,5 +16,6 @@ urlpatterns = [
     path("api/events", user_feed),
     path("api/v1/events", PublishView.as_view()),
     path("", include("accounts.page_urls")),
+    path("", include("knowledge.urls")),
     path("", include("chat.urls")),
 ]

@@ -1,0 +1,1 @@
+"""Sources, documents and attachments: taken in, cut into chunks, embedded, and found again."""

@@ -1,0 +1,1 @@
+"""What can be done with sources, attachments and what is in them."""
