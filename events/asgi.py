@@ -7,10 +7,10 @@ with `stream_endpoint` run without the middleware stack and are written straight
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
-from typing import Any
+from typing import Any, cast
 
 from asgiref.sync import ThreadSensitiveContext
 from corsheaders.middleware import CorsMiddleware
@@ -27,7 +27,7 @@ from events.responses import EventStreamResponse, Send
 
 logger = logging.getLogger(__name__)
 
-Receive = Callable[[], Awaitable[dict[str, Any]]]
+Receive = Callable[[], Awaitable[Mapping[str, Any]]]
 
 
 class Disconnected(Exception):
@@ -40,7 +40,7 @@ class SharedThreads:
     def __init__(self, count: int) -> None:
         self._busy = {ThreadPoolExecutor(1, thread_name_prefix=f"request-{number}"): 0 for number in range(count)}
 
-    async def run(self, work: Callable[[], Awaitable[None]]) -> None:
+    async def run(self, work: Callable[[], Awaitable[object]]) -> None:
         """Runs `work`; all its synchronous parts (middleware, ORM) on one of the threads."""
         executor = min(self._busy, key=self._busy.__getitem__)
         self._busy[executor] += 1
@@ -71,20 +71,26 @@ class StreamingASGIHandler(ASGIHandler):
 
     async def _serve_stream(self, match: ResolverMatch, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         set_script_prefix(get_script_prefix(scope))
-        request = ASGIRequest(scope, BytesIO())
+        try:
+            request = ASGIRequest(scope, BytesIO())
+        except UnicodeDecodeError:
+            shape = getattr(match.func, "error_shape", "success")
+            await self.send_response(error_response(InvalidRequest("The query is not UTF-8."), shape=shape), send)
+            return
         request.resolver_match = match
 
         async def answer(request: HttpRequest) -> HttpResponseBase:
             return await _answer(match, request, receive)
 
-        response = await CorsMiddleware(answer)(request)
+        # Async, because `answer` is: the middleware's own type says only that it may be.
+        response = await cast("Awaitable[HttpResponseBase]", CorsMiddleware(answer)(request))
         if not isinstance(response, EventStreamResponse):
             await self.send_response(response, send)
             return
         await send({"type": "http.response.start", "status": response.status_code, "headers": _raw_headers(response)})
         watcher = asyncio.create_task(_stop_on_disconnect(receive, response))
         try:
-            await response.write(send)
+            await response.stream_to(send)
         finally:
             watcher.cancel()
 
@@ -106,7 +112,7 @@ async def _answer(match: ResolverMatch, request: HttpRequest, receive: Receive) 
         request.get_host()
         if request.method not in view.stream_methods:
             raise MethodNotAllowed(f"Use {' or '.join(view.stream_methods)} here.")
-        request._body = await _read_body(receive, view.body_limit)  # type: ignore[attr-defined]
+        request._body = await _read_body(receive, view.body_limit)
         response: HttpResponseBase = await view(request, *match.args, **match.kwargs)
         return response
     except Disconnected:

@@ -1,6 +1,6 @@
 """A feed as an HTTP response, and the mark of views that open one."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeVar
 
 from django.http.response import HttpResponseBase
@@ -19,7 +19,7 @@ HEADERS = {
     "X-Content-Type-Options": "nosniff",
 }
 
-Send = Callable[[dict[str, Any]], Awaitable[None]]
+Send = Callable[[Mapping[str, Any]], Awaitable[None]]
 View = TypeVar("View", bound=Callable[..., Awaitable[HttpResponseBase]])
 
 
@@ -74,7 +74,7 @@ class EventStreamResponse(HttpResponseBase):
         if self._feed is not None:
             self._feed.stop()
 
-    async def write(self, send: Send) -> None:
+    async def stream_to(self, send: Send) -> None:
         """Writes everything until the feed ends. A slow client is waited for here, and costs nothing elsewhere."""
         try:
             await send({"type": "http.response.body", "body": self._prelude, "more_body": True})

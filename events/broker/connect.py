@@ -8,4 +8,4 @@ from events.broker.redis import RedisBroker
 
 def connect() -> BaseBroker:
     """A new broker for the running event loop."""
-    return RedisBroker(settings.REDIS_URL)
+    return RedisBroker(settings.REDIS_URL)  # type: ignore[misc]  # one of those that settings read in a loop
