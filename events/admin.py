@@ -42,6 +42,12 @@ def row_link(row: Model | None, text: str = "") -> str:
     return format_html('<a href="{}">{}</a>', address, text or str(row))
 
 
+def list_link(model: type[Model], text: str, **query: str) -> str:
+    """A link to a filtered list in the admin."""
+    address = reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_changelist")
+    return format_html('<a href="{}?{}">{}</a>', address, urlencode(query), text)
+
+
 def live_link(name: str) -> str:
     """A link to what the log holds of a stream at this moment."""
     return format_html('<a href="{}?{}">{}</a>', reverse("admin:events_live"), urlencode({"stream": name}), name)
@@ -106,8 +112,7 @@ class DurableStreamAdmin(ReadOnlyAdmin):
     @admin.display(description="events")
     def events_link(self, row: DurableStream) -> str:
         """To the events of this stream, in pages."""
-        address = reverse("admin:events_journalevent_changelist")
-        return format_html('<a href="{}?stream__id__exact={}">events</a>', address, row.pk)
+        return list_link(JournalEvent, "events", stream__id__exact=str(row.pk))
 
     @admin.display(description="live")
     def live(self, row: DurableStream) -> str:

@@ -106,6 +106,7 @@ def rebuilt_events(message: Message) -> list[Event]:
         content.append((Type.REASONING_DELTA, {"block": 1, "text": message.thought}))
     if message.sources:
         content.append((Type.SOURCES, {"sources": message.sources}))
+    content += [(Type.TOOL_CALL, call) for call in message.tool_calls]
     if message.text:
         content.append((Type.TEXT_DELTA, {"block": 1, "text": message.text}))
     ending = Ending(Type(f"run.{run.status}"), run.error_code, run.error, run.retryable, run.finish_reason)
