@@ -110,3 +110,11 @@ def _caller(
 def is_active(user_pk: int) -> bool:
     """Whether the user still exists and may log in. Raises `IdentityUnavailable`."""
     return _active_users().filter(pk=user_pk).exists()
+
+
+def caller_of_user(user_pk: int) -> Caller:
+    """The caller as whom work goes on that a user began earlier. Raises `AuthenticationFailed` when the user is gone."""
+    user = _active_users().filter(pk=user_pk).first()
+    if user is None:
+        raise AuthenticationFailed(NO_USER)
+    return _caller(user, "work")

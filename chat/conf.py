@@ -45,6 +45,9 @@ class ChatSettings(AppSettings):
     CHAT_HISTORY_MESSAGES: int = 20
     """How many earlier messages of the conversation an engine sees."""
 
+    CHAT_CONTEXT_TOKENS: int = 6000
+    """How many tokens of documents an engine is given at most, unless the request asks for fewer."""
+
     CHAT_QUESTION_MAX_CHARS: int = 100_000
     """Longest question accepted, in characters."""
 

@@ -3,12 +3,14 @@
 import asyncio
 import logging
 from contextlib import aclosing
+from dataclasses import replace
 from typing import Any
 
 from chat.conf import conf
 from chat.engines.base import (
     EngineError,
     EnginePart,
+    EngineRequest,
     Finish,
     ReasoningDelta,
     Sources,
@@ -18,6 +20,7 @@ from chat.engines.base import (
 )
 from chat.engines.registry import engine, selected_engine
 from chat.engines.text import TextStitcher, clean_json
+from chat.grounding import ground
 from chat.run_events import Type
 from chat.services.runs import Claim, Ending, settle
 from chat.snapshot import Snapshot
@@ -102,11 +105,22 @@ class Driver:
         reason = chosen.check()
         if reason is not None:
             raise EngineError("engine_not_available", reason, retryable=False)
+        request = await self._grounded()
         # Closed whatever happens: a stopped answer must not keep its upstream connection.
-        async with aclosing(chosen.stream(self.claim.request)) as parts:
+        async with aclosing(chosen.stream(request)) as parts:
             async for part in parts:
                 self.started = True
                 self._take(part)
+
+    async def _grounded(self) -> EngineRequest:
+        """The request with what it is to be answered from; readers are told first, also when there is nothing."""
+        request = self.claim.request
+        if self.claim.grounding is None or self.claim.requested_by is None:
+            return request
+        found = await ground(query=request.question, wanted=self.claim.grounding, user_pk=self.claim.requested_by)
+        self.started = True
+        self._append(Type.SOURCES, {"sources": clean_json(found.sources)})
+        return replace(request, attachments=(*request.attachments, *found.texts))
 
     def _take(self, part: EnginePart) -> None:
         match part:
@@ -114,7 +128,7 @@ class Driver:
                 self._add_text("text", text)
             case ReasoningDelta(text):
                 self._add_text("reasoning", text)
-            case Sources(sources):
+            case Sources(sources) if self.claim.grounding is None:
                 self._append(Type.SOURCES, {"sources": clean_json(list(sources))})
             case ToolCall(call_id, name, arguments):
                 self._append(Type.TOOL_CALL, clean_json({"call_id": call_id, "name": name, "arguments": arguments}))

@@ -104,6 +104,7 @@ class Run(models.Model):
     status = models.CharField(max_length=20, choices=Status.choices, default=Status.QUEUED, db_index=True)
     engine = models.CharField(max_length=64, blank=True)
     options = models.JSONField(default=dict, blank=True)
+    context = models.JSONField(default=dict, blank=True, help_text="What to answer from, beside the conversation.")
     lease = models.BigIntegerField(default=0)
     worker = models.CharField(max_length=100, blank=True, db_index=True)
     stop_requested_at = models.DateTimeField(null=True, blank=True)

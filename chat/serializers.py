@@ -10,11 +10,13 @@ from chat.services.questions import Question
 
 
 class CleanCharField(serializers.CharField):
-    """Text that every store can hold: NUL (DRF refuses it) and lone surrogates are clear errors."""
+    """Text that every store can hold: NUL and lone surrogates are clear errors."""
 
     def to_internal_value(self, data: Any) -> str:
         """The text; raises `ValidationError`."""
         text: str = super().to_internal_value(data)
+        if "\x00" in text:
+            raise serializers.ValidationError("The text contains the character NUL, which cannot be kept.")
         if clean_text(text) != text:
             raise serializers.ValidationError("The text contains half of a surrogate pair, which is not a character.")
         return text

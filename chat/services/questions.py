@@ -2,6 +2,7 @@
 
 import hashlib
 import uuid
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -24,17 +25,28 @@ from events.publishing import now_ms
 from events.streams import Stream
 
 TITLE_CHARS = 80
+NAMED_CONVERSATIONS = uuid.UUID("6a9a4a5e-3f0a-4d5c-9a54-0c6d1f1d7c55")
+"""Namespace of the ids of conversations that callers name themselves."""
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A checked request for an answer. `attachments` are objects with `name` and `text`."""
+    """A checked request for an answer.
+
+    `attachments` are objects with `name` and `text`; `history` (objects with `role` and `content`) stands for the
+    conversation's own messages when given; `grounding` says what to answer from: see `chat.grounding`.
+    `conversation` is the id of one of the caller's conversations, or any name of the caller's own for one.
+    """
 
     text: str
     conversation_id: uuid.UUID | None = None
     application_id: str = ""
     attachments: list[dict[str, str]] = field(default_factory=list)
     options: dict[str, Any] = field(default_factory=dict)
+    history: list[dict[str, str]] | None = None
+    system_prompt: str = ""
+    grounding: dict[str, Any] | None = None
+    conversation: str = ""
 
 
 def message_stream(message_id: uuid.UUID) -> Stream:
@@ -100,6 +112,7 @@ def _accept(caller: Caller, question: Question) -> Message:
         requested_by_id=caller.pk,
         engine=application.engine if application else "",
         options=question.options,
+        context={"history": question.history, "system_prompt": question.system_prompt, "grounding": question.grounding},
     )
     started = {"message_id": str(answer.pk), "conversation_id": str(conversation.pk)}
     journal.create(stream=message_stream(answer.pk), events=[Event(EventId(1, 0), Type.STARTED, started, now_ms())])
@@ -113,8 +126,9 @@ def _accept(caller: Caller, question: Question) -> Message:
 def _conversation(caller: Caller, question: Question) -> Conversation:
     if question.conversation_id is not None:
         conversations.conversation(caller=caller, conversation_id=question.conversation_id)
-        # Locked, so that two questions at once get different positions.
-        return Conversation.objects.select_for_update(of=("self",)).select_related("application").get(pk=question.conversation_id)
+        return _locked(question.conversation_id)
+    if question.conversation:
+        return _named_conversation(caller, question)
     application = None
     if question.application_id:
         application = Application.objects.filter(
@@ -122,9 +136,36 @@ def _conversation(caller: Caller, question: Question) -> Conversation:
         ).first()
         if application is None:
             raise NotFound("There is no such application.")
-    created = Conversation.objects.create(title=" ".join(question.text.split())[:TITLE_CHARS], application=application)
+    created = Conversation.objects.create(title=_title(question), application=application)
     created.participants.create(user_id=caller.pk)
     return created
+
+
+def _locked(conversation_id: uuid.UUID) -> Conversation:
+    """Locked, so that two questions at once get different positions."""
+    return Conversation.objects.select_for_update(of=("self",)).select_related("application").get(pk=conversation_id)
+
+
+def _named_conversation(caller: Caller, question: Question) -> Conversation:
+    """The caller's conversation with that id, else the one that the caller calls so, made at its first use.
+
+    Another caller's same name is another conversation.
+    """
+    own = Conversation.objects.filter(participants__user_id=caller.pk)
+    with suppress(ValueError):
+        found = own.filter(pk=uuid.UUID(question.conversation)).first()
+        if found is not None:
+            return _locked(found.pk)
+    id_ = uuid.uuid5(NAMED_CONVERSATIONS, f"{caller.user_id}\n{question.conversation}")
+    # Two first questions at once end up in one conversation.
+    Conversation.objects.bulk_create([Conversation(pk=id_, title=_title(question))], ignore_conflicts=True)
+    named = _locked(id_)
+    named.participants.get_or_create(user_id=caller.pk)
+    return named
+
+
+def _title(question: Question) -> str:
+    return " ".join(question.text.split())[:TITLE_CHARS]
 
 
 def _refuse_too_many(caller: Caller) -> None:

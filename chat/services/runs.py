@@ -36,6 +36,8 @@ class Claim:
     lease: int
     engine: str
     request: EngineRequest
+    grounding: dict[str, Any] | None = None
+    requested_by: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +85,15 @@ def claim(*, message_id: uuid.UUID, worker: str) -> Claim | None:
             return None
         run.lease, run.status, run.worker, run.started_at = lease, Run.Status.RUNNING, worker, timezone.now()
         run.save(update_fields=["lease", "status", "worker", "started_at"])
-        return Claim(message_id, run.message.conversation_id, run.lease, run.engine, _request(run))
+        return Claim(
+            message_id,
+            run.message.conversation_id,
+            run.lease,
+            run.engine,
+            _request(run),
+            run.context.get("grounding"),
+            run.requested_by_id,
+        )
 
 
 def _lease(message_id: uuid.UUID) -> int | None:
@@ -107,12 +117,23 @@ def _request(run: Run) -> EngineRequest:
     )
     question, *history = earlier
     attachments = tuple((item["name"], item["text"]) for message in reversed(earlier) for item in message.attachments)
-    turns = tuple(
+    turns = _given_turns(run.context) or tuple(
         Turn("user" if turn.role == Message.Role.USER else "assistant", turn.text) for turn in reversed(history) if turn.text
     )
     options = run.options | ({"model": application.model} if application and application.model else {})
-    prompt = (application.system_prompt if application else "") or conf.CHAT_SYSTEM_PROMPT
-    return EngineRequest(question.text, turns, prompt, attachments, options)
+    own_prompt = application.system_prompt if application else ""
+    prompts = [run.context.get("system_prompt") or own_prompt or conf.CHAT_SYSTEM_PROMPT, *_given_prompts(run.context)]
+    return EngineRequest(question.text, turns, "\n\n".join(prompts), attachments, options)
+
+
+def _given_turns(context: dict[str, Any]) -> tuple[Turn, ...]:
+    """The history that came with the request; a `system` turn is part of the prompt."""
+    given = context.get("history") or []
+    return tuple(Turn(turn["role"], turn["content"]) for turn in given if turn["role"] != "system")
+
+
+def _given_prompts(context: dict[str, Any]) -> list[str]:
+    return [turn["content"] for turn in context.get("history") or [] if turn["role"] == "system"]
 
 
 def hand_back(*, claim: Claim) -> bool:

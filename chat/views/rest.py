@@ -5,6 +5,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from accounts.authentication import caller_of
+from accounts.bodies import SmallJSONParser
 from chat.serializers import ConversationSerializer, TitleSerializer
 from chat.services import conversations
 from events.exceptions import InvalidRequest
@@ -22,6 +23,9 @@ class ConversationsView(APIView):
 
 class ConversationView(APIView):
     """`GET`, `PATCH {title}`, `DELETE /api/v1/conversations/<id>`."""
+
+    # DRF's own reads bodies of any size, and of any depth until Python gives up.
+    parser_classes = (SmallJSONParser,)
 
     def get(self, request: Request, conversation_id: str) -> Response:
         """One conversation."""

@@ -9,6 +9,7 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from rest_framework.request import Request
 from rest_framework.response import Response
+from rest_framework.settings import api_settings
 from rest_framework.views import APIView
 
 from accounts.authentication import authenticate, caller_of
@@ -100,6 +101,8 @@ def _first_error(errors: Any, path: str = "") -> str:
     """`attachments.0.name: This field is required.`"""
     if isinstance(errors, Mapping):
         key, value = next((key, value) for key, value in errors.items() if value)
+        if key == api_settings.NON_FIELD_ERRORS_KEY:
+            return _first_error(value, path)
         return _first_error(value, f"{path}.{key}" if path else str(key))
     if isinstance(errors, list) and errors and isinstance(errors[0], Mapping):
         index = next(number for number, each in enumerate(errors) if each)
