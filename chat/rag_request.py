@@ -15,8 +15,9 @@ def _without_nul(text: str) -> str:
     return text
 
 
-Text = Annotated[str, AfterValidator(_without_nul)]
-FilledText = Annotated[Text, Field(min_length=1)]
+NoNul = AfterValidator(_without_nul)
+Text = Annotated[str, NoNul]
+FilledText = Annotated[str, Field(min_length=1), NoNul]
 
 
 class _Model(BaseModel):
@@ -68,7 +69,7 @@ class AttachmentConfig(_Model):
 class ChatCompletionRequest(_Model):
     """The body of `POST /api/v1/chat/stream` and `/complete`."""
 
-    query: Annotated[Text, Field(min_length=1, max_length=10000)]
+    query: Annotated[str, Field(min_length=1, max_length=10000), NoNul]
     history: Annotated[list[HistoryMessage], Field(max_length=50)] = []
     context_mode: Literal["rag", "attachment", "hybrid", "document", "none"] = "rag"
     rag_config: RAGConfig | None = None
@@ -80,7 +81,7 @@ class ChatCompletionRequest(_Model):
     temperature: Annotated[float, Field(ge=0, le=2)] = 0.7
     max_tokens: Annotated[int, Field(ge=1, le=8192)] = 1024
     seed: Annotated[int, Field(ge=0, lt=2**31)] | None = None
-    conversation_id: Annotated[Text, Field(max_length=255)] | None = None
+    conversation_id: Annotated[str, Field(max_length=255), NoNul] | None = None
 
 
 def parse(body: bytes) -> ChatCompletionRequest:

@@ -11,10 +11,13 @@ from collections.abc import Awaitable, Callable
 from types import FrameType
 from typing import Any
 
+from django.conf import settings
+
 from chat.sweep import Sweep
 from events import outbox
 from events.broker.connect import connect
 from events.hub import close_hub, current_hub
+from realtime_project.running import require_key
 
 logger = logging.getLogger(__name__)
 
@@ -25,6 +28,7 @@ async def lifespan(scope: Message, receive: Callable[[], Awaitable[Message]], se
     """The ASGI lifespan protocol: https://asgi.readthedocs.io/en/latest/specs/lifespan.html."""
     del scope
     await receive()
+    require_key(settings.SECRET_KEY)
     broker = connect()
     sweeps = [
         asyncio.create_task(Sweep(broker=broker).run_forever(), name="sweep of runs"),

@@ -5,10 +5,12 @@ the loop at the end reads every one of them from the environment.
 """
 
 import json
+import warnings
 from pathlib import Path
 from typing import Any, get_type_hints
 
 import environ
+from django.core.exceptions import ImproperlyConfigured
 
 from accounts.conf import AccountsSettings
 from chat.conf import ChatSettings
@@ -22,8 +24,19 @@ env = environ.Env()
 env.read_env(BASE_DIR / ".env")
 
 APP_SETTINGS = (ProjectSettings, AccountsSettings, EventsSettings, KnowledgeSettings, ChatSettings)
+
+
+def read_setting(name: str, kind: Any, default: Any) -> Any:
+    """A setting's value from the environment; raises `ImproperlyConfigured` when it is not of its kind."""
+    try:
+        return env.get_value(name, cast=kind, default=default)
+    except ValueError:
+        wanted = getattr(kind, "__name__", str(kind))
+        raise ImproperlyConfigured(f"The setting {name} is {env.str(name)!r}, which is no {wanted}.") from None
+
+
 given: dict[str, Any] = {
-    name: env.get_value(name, cast=kind, default=declared.__dict__[name])
+    name: read_setting(name, kind, declared.__dict__[name])
     for declared in APP_SETTINGS
     for name, kind in get_type_hints(declared).items()
 }
@@ -70,6 +83,8 @@ TIME_ZONE = "UTC"
 STATIC_URL = "/static/"
 STATIC_ROOT = BASE_DIR / "staticfiles"
 WHITENOISE_USE_FINDERS = True
+# Static files come from the apps themselves; STATIC_ROOT is for those who run collectstatic for a proxy.
+warnings.filterwarnings("ignore", message="No directory at", module="whitenoise.base")
 APPEND_SLASH = False
 
 TEMPLATES = [
@@ -127,4 +142,7 @@ CORS_EXPOSE_HEADERS = ["Retry-After", "Location", "x-workflow-run-id", "x-resuma
 SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin"
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
-LOGGING = logging_config(given["LOG_FORMAT"], given["LOG_LEVEL"])
+try:
+    LOGGING = logging_config(given["LOG_FORMAT"], given["LOG_LEVEL"])
+except ValueError as error:
+    raise ImproperlyConfigured(str(error)) from None

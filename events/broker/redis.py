@@ -51,6 +51,11 @@ def _events(entries: list[tuple[bytes, list[bytes]]]) -> list[Event]:
     return [unpack(_parse_id(raw_id), fields[1]) for raw_id, fields in entries]
 
 
+def _keep_alive(url: str) -> dict[str, Any]:
+    """TCP keep-alive, so that a broker that vanished without a word is noticed; unix sockets know no such thing."""
+    return {} if url.startswith("unix:") else {"socket_keepalive": True}
+
+
 def _queue(pipe: Any, calls: Sequence[Call]) -> None:
     for script, keys, args in calls:
         pipe.evalsha(HASHES[script], len(keys), *keys, *args)
@@ -116,7 +121,7 @@ class RedisBroker(BaseBroker):
             timeout=COMMAND_SECONDS,
             socket_timeout=None,
             socket_connect_timeout=None,
-            socket_keepalive=True,
+            **_keep_alive(url),
             # Sent again after a lost answer, a publication would be there twice. The pool itself replaces dead idle connections.
             retry=Retry(NoBackoff(), 0),
         )
@@ -273,7 +278,7 @@ class RedisBroker(BaseBroker):
     async def doorbells(self) -> AsyncIterator[DoorbellListener]:
         """See `BaseBroker`. Its own connection, without redis-py's silent reconnects: what rang meanwhile must be read."""
         client = redis.asyncio.Redis.from_url(
-            self._url, socket_timeout=None, socket_connect_timeout=None, socket_keepalive=True, retry=Retry(NoBackoff(), 0)
+            self._url, socket_timeout=None, socket_connect_timeout=None, retry=Retry(NoBackoff(), 0), **_keep_alive(self._url)
         )
         try:
             with _reaching_redis():
@@ -334,7 +339,7 @@ class RedisBroker(BaseBroker):
     def _blocking_client(self) -> redis.Redis:
         if self._blocking is None:
             self._blocking = redis.Redis.from_url(
-                self._url, socket_timeout=COMMAND_SECONDS, socket_keepalive=True, retry=redis.retry.Retry(NoBackoff(), 0)
+                self._url, socket_timeout=COMMAND_SECONDS, retry=redis.retry.Retry(NoBackoff(), 0), **_keep_alive(self._url)
             )
         return self._blocking
 
