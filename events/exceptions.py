@@ -182,10 +182,19 @@ def translated(error: Exception) -> ThroughlineError | None:
 
 def _from_drf(error: drf.APIException) -> ThroughlineError:
     # accounts, which knows nothing of this tree, and DRF's parsers raise these.
-    kind = BY_STATUS.get(error.status_code, ThroughlineError)
-    translated = kind(error.detail if isinstance(error.detail, str) else str(error.detail))
+    other = InvalidRequest if error.status_code < 500 else ThroughlineError
+    translated = BY_STATUS.get(error.status_code, other)(_in_words(error.detail))
     translated.retry_after = getattr(error, "wait", None) or translated.retry_after
     return translated
+
+
+def _in_words(detail: Any) -> str:
+    """What DRF says of a request, as sentences; it may say it of each field."""
+    if isinstance(detail, dict):
+        return " ".join(f"{field}: {_in_words(each)}" for field, each in detail.items())
+    if isinstance(detail, list):
+        return " ".join(map(_in_words, detail))
+    return str(detail)
 
 
 def error_response(error: ThroughlineError, *, shape: str = "detail") -> JsonResponse:

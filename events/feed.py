@@ -22,15 +22,17 @@ class Feed:
 
     `cursor` is the place of the last event handed out; `replay_limit` ends the feed after so
     many replayed events if there are more (None: never), so that a reader comes back for the
-    rest instead of live events jumping the queue.
+    rest instead of live events jumping the queue. `reason` says why the reader's own cursor
+    could not be used; it is told with the first batch.
     """
 
-    def __init__(self, *, hub: Hub, stream: Stream, cursor: EventId, replay_limit: int | None = None) -> None:
+    def __init__(self, *, hub: Hub, stream: Stream, cursor: EventId, replay_limit: int | None = None, reason: str = "") -> None:
         self.hub = hub
         self.stream = stream
         self.cursor = cursor
         self.sent_at = time.monotonic()
         self._replay_left = replay_limit
+        self._reason = reason
         self._generation = -1
         self._ring: Ring | None = None
         self._waiter: asyncio.Future[None] | None = None
@@ -125,6 +127,9 @@ class Feed:
     async def _reading(self, ring: Ring) -> Reading:
         log = self.hub.log
         reading = await log.read(self.stream, self.cursor)
+        if self._reason:
+            reason, self._reason = self._reason, ""
+            return replace(reading, reason=reason)
         if not reading.continuous and not reading.events:
             # Nothing is retained, or the cursor lies beyond the head: from here on, from the start.
             everything = await log.read(self.stream, START)

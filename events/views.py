@@ -16,7 +16,7 @@ from events.event import START, EventId
 from events.exceptions import InvalidRequest
 from events.feed import Feed
 from events.guard import Guard
-from events.hub import Batch, Hub, current_hub
+from events.hub import Hub, current_hub
 from events.pending import pending_events
 from events.responses import EventStreamResponse, stream_endpoint
 from events.serializers import PublicationSerializer
@@ -39,10 +39,12 @@ async def user_feed(request: HttpRequest) -> HttpResponseBase:
         return EventStreamResponse(feed=None, encoder=dialect, prelude=sse.PUSH_DISABLED)
     hub = current_hub()
     text = request.headers.get("Last-Event-ID") or request.GET.get("last_event_id") or ""
+    cursor: EventId | None
     slot = await hub.slots.take(caller.user_id, replays=bool(text))
     try:
+        told = b""
         if text:
-            cursor, told = await _resume(hub, dialect, text)
+            cursor = parse_cursor(dialect.stream, text)
         else:
             cursor, told = await _begin(hub, dialect, caller, pending=request.GET.get("pending") != "0")
     except BaseException:
@@ -50,7 +52,11 @@ async def user_feed(request: HttpRequest) -> HttpResponseBase:
         raise
     return EventStreamResponse(
         feed=Feed(
-            hub=hub, stream=dialect.stream, cursor=cursor, replay_limit=conf.EVENTS_REPLAY_MAX_PER_REQUEST if text else None
+            hub=hub,
+            stream=dialect.stream,
+            cursor=cursor or START,
+            replay_limit=conf.EVENTS_REPLAY_MAX_PER_REQUEST if text else None,
+            reason="malformed" if cursor is None else "",
         ),
         encoder=dialect,
         prelude=sse.CONNECTED + sse.retry(BACK_AT_ONCE_MS) + told,
@@ -85,12 +91,3 @@ async def _begin(hub: Hub, dialect: UserFeedDialect, caller: Caller, *, pending:
         return head, b""
     events = await in_thread(pending_events, caller)
     return head, b"".join(map(dialect.pending_frame, events))
-
-
-async def _resume(hub: Hub, dialect: UserFeedDialect, text: str) -> tuple[EventId, bytes]:
-    """From a cursor on; from the oldest retained event when it has the wrong form."""
-    cursor = parse_cursor(dialect.stream, text)
-    if cursor is not None:
-        return cursor, b""
-    oldest = await hub.log.read(dialect.stream, START)
-    return START, truncated_frame(Batch(oldest.events[:1], reason="malformed"))
