@@ -28,7 +28,7 @@ async def lifespan(scope: Message, receive: Callable[[], Awaitable[Message]], se
     """The ASGI lifespan protocol: https://asgi.readthedocs.io/en/latest/specs/lifespan.html."""
     del scope
     await receive()
-    require_key(settings.SECRET_KEY)
+    require_key(str(settings.SECRET_KEY))
     broker = connect()
     sweeps = [
         asyncio.create_task(Sweep(broker=broker).run_forever(), name="sweep of runs"),

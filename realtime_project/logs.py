@@ -98,9 +98,6 @@ def logging_config(log_format: str, level: str) -> dict[str, Any]:
             # One line for each statement and each loop would bury the rest even when DEBUG is asked for.
             "django.db.backends": {"level": "INFO"},
             "asyncio": {"level": "INFO"},
-            # One line for every question and every job, with nothing that the run does not say itself.
-            "httpx": {"level": "WARNING"},
-            "procrastinate": {"level": "WARNING"},
             # A line for each request to a provider.
             "httpx": {"level": "WARNING"},
             # Two lines for each answer, with its arguments; runs have their own metrics and their own page.
