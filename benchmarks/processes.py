@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -85,35 +85,45 @@ class Process:
 
     def cpu_seconds(self) -> float:
         """CPU time of the program and its living children so far, in seconds."""
-        times = [process.cpu_times() for process in self._family()]
-        return sum(t.user + t.system for t in times)
+        return self._sum(lambda process: sum(process.cpu_times()[:2]))
 
     def memory_bytes(self) -> int:
         """Resident memory of the program and its children, in bytes."""
-        return sum(process.memory_info().rss for process in self._family())
+        return int(self._sum(lambda process: process.memory_info().rss))
 
     def peak_memory_bytes(self) -> int:
         """The most resident memory each of them has had, added up, in bytes (VmHWM)."""
-        return sum(_status(process.pid, "VmHWM") * 1024 for process in self._family())
+        return int(self._sum(lambda process: _status(process.pid, "VmHWM") * 1024))
 
     def threads(self) -> int:
         """Threads of the program and its children."""
-        return sum(process.num_threads() for process in self._family())
+        return int(self._sum(lambda process: process.num_threads()))
 
     def move(self, cores: Sequence[int]) -> None:
         """Lets the program and its children run on these cores."""
         move(self.process, cores)
 
-    def _family(self) -> list[psutil.Process]:
-        return [self.process, *self.process.children(recursive=True)]
+    def _sum(self, figure: Callable[[psutil.Process], float]) -> float:
+        """A figure added up over the program and its children.
+
+        Raises BenchmarkError when the program has ended: its figures would be wrong.
+        """
+        if self.popen.poll() is not None:
+            raise BenchmarkError(f"{self.name} ended with {self.popen.returncode}. Its last words:\n{self.last_words()}")
+        total = figure(self.process)
+        for child in self.process.children(recursive=True):
+            with contextlib.suppress(psutil.NoSuchProcess, FileNotFoundError):  # children may end at any time
+                total += figure(child)
+        return total
 
 
 def move(process: psutil.Process, cores: Sequence[int]) -> None:
     """Lets a process, its threads and its children run on these cores."""
     for each in [process, *process.children(recursive=True)]:
-        for thread in each.threads():
-            with contextlib.suppress(ProcessLookupError):
-                os.sched_setaffinity(thread.id, set(cores))
+        with contextlib.suppress(psutil.NoSuchProcess):  # a process or a thread may end at any time
+            for thread in each.threads():
+                with contextlib.suppress(ProcessLookupError):
+                    os.sched_setaffinity(thread.id, set(cores))
 
 
 def _status(pid: int, key: str) -> int:
