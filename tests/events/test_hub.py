@@ -127,7 +127,7 @@ async def exactness(seed, kinds, *, publishers=3, readers=5, count=15):
     seed=st.integers(0, 2**32),
     kinds=st.lists(st.sampled_from(["none", "kill", "double", "foreign", "silent"]), min_size=1, max_size=4),
 )
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 def test_every_reader_gets_every_event_in_order_once(valkey, seed, kinds):
     with override_settings(**TINY):
         asyncio.run(exactness(seed, kinds))

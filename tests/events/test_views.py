@@ -13,7 +13,7 @@ from tests.events.conftest import packed, until
 
 pytestmark = [
     pytest.mark.urls("tests.events.urls"),
-    pytest.mark.usefixtures("journal_db"),
+    pytest.mark.django_db(transaction=True),
     pytest.mark.filterwarnings("ignore:No directory at"),
 ]
 
@@ -26,7 +26,7 @@ def _web(settings):
 
 
 @pytest.fixture
-def alice(journal_db):
+def alice(transactional_db):
     return services.ensure_user(username="alice", password="correct horse battery")
 
 
