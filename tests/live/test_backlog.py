@@ -67,7 +67,7 @@ async def test_readers_cut_100_times_while_4_publishers_write_see_every_event_on
         async with reader:
             await reader.until(is_early, within=20)
             for _ in range(CUTS):
-                wanted = (len(reader.frames) + dice.randint(1, 4 * EVENTS // CUTS), reader.connections + 1)
+                wanted = (len(reader.frames) + dice.randint(1, 2 * EVENTS // CUTS), reader.connections + 1)
                 await reader.until(lambda seen, n=wanted[0]: len(seen.frames) >= n or seen.over, within=30)
                 reader.cut()
                 await reader.until(lambda seen, n=wanted[1]: seen.connections >= n or seen.over, within=30)
