@@ -30,13 +30,15 @@ export class EventStreamParser {
    * @param {object} [options]
    * @param {string} [options.lastEventId]  cursor that the connection was opened with
    * @param {number} [options.maxLength]  longest event, in characters
+   * @param {(comment: string) => void} [options.onComment]  told each comment line, without its colon
    */
-  constructor({ lastEventId = NO_CURSOR, maxLength = 16 * 1024 * 1024 } = {}) {
+  constructor({ lastEventId = NO_CURSOR, maxLength = 16 * 1024 * 1024, onComment } = {}) {
     /** Cursor of the last *complete* event: what to send as `Last-Event-ID`. */
     this.lastEventId = lastEventId;
     /** @type {number|null} Milliseconds from the last `retry:` line. */
     this.retry = null;
     this._maxLength = maxLength;
+    this._onComment = onComment;
     this._decoder = new TextDecoder("utf-8"); // strips one leading BOM, replaces bad bytes by U+FFFD
     this._afterCarriageReturn = false;
     /** Pieces of the line that is not yet complete: joined once, so that tiny chunks cost linear time. @type {string[]} */
@@ -99,6 +101,7 @@ export class EventStreamParser {
     if (line[0] === ":") {
       // A comment belongs to no event: a connection kept alive for days must not count as one long event.
       this._length -= line.length;
+      this._onComment?.(line.slice(1).trim());
       return null;
     }
     const colon = line.indexOf(":");

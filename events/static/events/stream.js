@@ -25,7 +25,8 @@ import { EventStreamParser, EventTooLongError } from "./sse.js";
  *   the response before the stream's end), `busy` (429, 503), `server_error` (other 5xx), `woken` (network or tab is back)
  * - failed: `unauthorized` (log in), `forbidden`, `not_found`, `refused` (another 4xx), `not_a_stream`, and the reasons of
  *   reconnecting when `maxAttempts` is used up
- * - ended: `terminal` (an event for which `isTerminal` said yes), `nothing` (204), `aborted` (`close()` or `signal`)
+ * - ended: `terminal` (an event for which `isTerminal` said yes), `nothing` (204), `push_disabled` (the server sends no events:
+ *   ENABLE_SSE_PUSH), `aborted` (`close()` or `signal`)
  *
  * @typedef {object} StateDetail
  * @property {string} [reason]
@@ -34,6 +35,7 @@ import { EventStreamParser, EventTooLongError } from "./sse.js";
  * @property {number} [status]  failed, reconnecting: the HTTP status, when there was one
  * @property {string} [message]  failed, reconnecting: what the server said, in its words
  * @property {number|null} [retryAfterMs]  the server's Retry-After
+ * @property {number|null} [serverTime]  live: the server's clock when the response began (its Date header), in ms since 1970
  */
 
 /**
@@ -78,6 +80,8 @@ import { EventStreamParser, EventTooLongError } from "./sse.js";
  */
 
 const SILENCE_FACTOR = 2.5;
+/** What the user feed says, as a comment, where the setting ENABLE_SSE_PUSH is off. */
+const PUSH_DISABLED = "push_disabled";
 const RETRIED_STATUSES = new Set([408, 425, 429, 500, 502, 503, 504]);
 const FAILURES = new Map([
   [401, "unauthorized"],
@@ -109,16 +113,15 @@ export function parseRetryAfter(value, now = Date.now()) {
 }
 
 /**
- * The wait before attempt number `attempt`: doubled each time, and random in its upper half, so that a thousand readers
- * cut off at once do not come back at once.
+ * The wait before attempt number `attempt`: anything up to a ceiling that doubles each time ("full jitter"), so that a
+ * thousand readers cut off at once come back evenly spread and not in waves.
  * @param {number} attempt from 1
  * @param {number} firstMs
  * @param {number} maxMs
  * @param {() => number} [random]
  */
 export function backOff(attempt, firstMs, maxMs, random = Math.random) {
-  const whole = Math.min(maxMs, firstMs * 2 ** Math.min(attempt - 1, 30));
-  return Math.round(whole / 2 + (whole / 2) * random());
+  return Math.round(Math.min(maxMs, firstMs * 2 ** Math.min(attempt - 1, 30)) * random());
 }
 
 /** @implements {Stream} */
@@ -271,14 +274,19 @@ class StreamReader {
     const liveSince = Date.now();
     const isBlindReturn = this._wasLive && this.cursor === "" && this._options.method === "GET";
     this._wasLive = true;
-    this._enter("live", {});
+    const date = Date.parse(response.headers.get("Date") ?? "");
+    this._enter("live", { serverTime: Number.isNaN(date) ? null : date });
     if (isBlindReturn) this._call(this._options.onGap, { reason: "no_cursor" });
-    const parser = new EventStreamParser({ lastEventId: this.cursor });
+    let isDisabled = false;
+    const onComment = (/** @type {string} */ comment) => {
+      isDisabled ||= comment === PUSH_DISABLED;
+    };
+    const parser = new EventStreamParser({ lastEventId: this.cursor, onComment });
     const reader = /** @type {ReadableStream<Uint8Array>} */ (response.body).getReader();
     try {
       for (;;) {
         const { done, value } = await reader.read();
-        if (done) return { detail: { reason: "closed" } };
+        if (done) return isDisabled ? { state: "ended", detail: { reason: "push_disabled" } } : { detail: { reason: "closed" } };
         this._lastByteAt = Date.now();
         const over = this._take(parser, value, connection);
         if (over) return over;
@@ -337,7 +345,8 @@ class StreamReader {
     const attempt = Math.max(this._attempt, 1);
     const isHurried = detail.reason === "woken";
     const own = isHurried ? 0 : backOff(attempt, this._retryMs, this._options.maxRetryMs);
-    const delayMs = Math.max(own, detail.retryAfterMs ?? 0);
+    // Added and not the larger of both: all who were refused at once were told the same time.
+    const delayMs = own + (detail.retryAfterMs ?? 0);
     this._enter("reconnecting", { ...detail, attempt, delayMs });
     if (delayMs === 0 || this._closed) return;
     await new Promise((resolve) => {

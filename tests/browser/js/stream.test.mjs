@@ -209,7 +209,9 @@ for (const status of [429, 503]) {
     };
     const seen = read();
     const detail = await seen.reached("reconnecting");
-    assert.deepEqual({ ...detail }, { reason: "busy", status, message: "Later.", retryAfterMs: 1000, attempt: 1, delayMs: 1000 });
+    const { delayMs, ...rest } = detail;
+    assert.deepEqual(rest, { reason: "busy", status, message: "Later.", retryAfterMs: 1000, attempt: 1 });
+    assert.ok(delayMs >= 1000 && delayMs <= 1001, String(delayMs)); // and its own jitter on top
     const started = performance.now();
     await seen.stream.done;
     assert.ok(performance.now() - started > 900);
@@ -370,9 +372,28 @@ test("the network's return ends a wait, and a connection from before it", async 
   }
 });
 
-test("back-off doubles, has a ceiling, and is random in its upper half", () => {
+test("the state live tells the server's time", async () => {
+  respond = (_request, response) => {
+    startStream(response, { Date: "Thu, 01 Jan 1970 00:00:10 GMT" });
+    response.end(FRAMES.join(""));
+  };
+  const seen = read();
+  assert.equal((await seen.reached("live")).serverTime, 10_000);
+});
+
+test("a server that sends no events is not asked again and again", async () => {
+  respond = (_request, response) => {
+    startStream(response);
+    response.end(": push_disabled\n\n");
+  };
+  assert.deepEqual(await read().stream.done, { state: "ended", reason: "push_disabled" });
+  assert.equal(requests.length, 1);
+});
+
+test("back-off doubles, has a ceiling, and is random over its whole length", () => {
   assert.deepEqual([1, 2, 3, 4, 50].map((n) => backOff(n, 1000, 8000, () => 1)), [1000, 2000, 4000, 8000, 8000]);
-  assert.deepEqual([1, 2].map((n) => backOff(n, 1000, 8000, () => 0)), [500, 1000]);
+  assert.deepEqual([1, 2].map((n) => backOff(n, 1000, 8000, () => 0)), [0, 0]);
+  assert.deepEqual([1, 2].map((n) => backOff(n, 1000, 8000, () => 0.5)), [500, 1000]);
 });
 
 test("Retry-After is seconds or a date", () => {
