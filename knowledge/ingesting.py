@@ -7,7 +7,7 @@ import logging
 import signal
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import Executor
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -20,8 +20,10 @@ from knowledge.conf import conf
 from knowledge.embeddings.base import BaseEmbedder, EmbeddingError
 from knowledge.embeddings.registry import embedder
 from knowledge.extraction.blocks import ExtractionError
+from knowledge.extraction.sentences import windows
 from knowledge.services import files, ingestions
 from knowledge.services.ingestions import UNREACHABLE, Claim
+from knowledge.vectors import Vector
 
 logger = logging.getLogger(__name__)
 
@@ -109,8 +111,8 @@ class _Carrier:
         raise ExtractionError(TOO_LONG if code == -signal.SIGXCPU else READER_DIED)
 
     async def _add(self, batch: list[dict[str, Any]]) -> None:
-        texts = [f"{chunk['heading']}\n{chunk['text'].strip()}".strip() for chunk in batch]
-        vectors = await asyncio.get_running_loop().run_in_executor(self._pool, self._model.embed, texts)
+        vectors = await asyncio.get_running_loop().run_in_executor(self._pool, embedded, self._model, batch)
+        added = batch[-1]["position"] + 1
         # 100 is for the end: visible to all.
         percent = min(99, int(batch[-1]["read"] * 100))
         while True:
@@ -126,7 +128,7 @@ class _Carrier:
                 batch, vectors = await self._missing(batch, vectors)
                 if not batch:
                     break
-        self._added = self._added + len(texts)
+        self._added = added
         await self._tell(percent, "embedding")
 
     async def _missing(self, batch: list[dict[str, Any]], vectors: list[Any]) -> tuple[list[dict[str, Any]], list[Any]]:
@@ -157,3 +159,15 @@ class _Carrier:
             stage=("storing" if stage == "embedding" else "processing") if attachment else stage,
             embedded_chunks=self._added,
         )
+
+
+def embedded(model: BaseEmbedder, chunks: Sequence[dict[str, Any]]) -> list[list[Vector]]:
+    """The vectors of each chunk: of its windows, each told under which headings it stands."""
+    texts = [
+        [f"{chunk['heading']}\n{part.strip()}".strip() for part in windows(chunk["text"], least=model.window)]
+        if model.window
+        else [f"{chunk['heading']}\n{chunk['text'].strip()}".strip()]
+        for chunk in chunks
+    ]
+    vectors = iter(model.embed([text for several in texts for text in several]))
+    return [[next(vectors) for _ in several] for several in texts]

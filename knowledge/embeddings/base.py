@@ -27,6 +27,8 @@ class BaseEmbedder(ABC):
     dimensions: int
     anchor: float
     batch: int = 32
+    window: int = 0
+    """Tokens of a chunk that are embedded together, each such window apart; 0: all. The nearest of them counts."""
 
     @abstractmethod
     def embed(self, texts: Sequence[str]) -> list[Vector]:

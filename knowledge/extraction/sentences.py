@@ -28,6 +28,23 @@ def sentences(text: str, *, most: int) -> Iterator[str]:
         yield from _short(text[start:], most)
 
 
+def windows(text: str, *, least: int) -> list[str]:
+    """The text in pieces of whole sentences, each of at least `least` tokens where there are so many, and hardly more."""
+    found: list[str] = []
+    held, size = "", 0
+    for sentence in sentences(text, most=2 * least):
+        held += sentence
+        size += count_tokens(sentence)
+        if size >= least:
+            found.append(held)
+            held, size = "", 0
+    if not found or size >= least // 3:
+        found.append(held)
+    elif held:
+        found[-1] += held
+    return found
+
+
 def _short(sentence: str, most: int) -> Iterator[str]:
     # No token is shorter than a character, so this also spares the counting of short sentences.
     if len(sentence) <= most or count_tokens(sentence) <= most:

@@ -1,7 +1,7 @@
-"""The two columns of chunks that Postgres itself searches.
+"""What Postgres itself searches.
 
-`embedding`: pgvector's type when the database has pgvector and lets us install it, else bytes.
-`search`: stemmed as English, which leaves the words of other languages nearly as they are;
+The table of embeddings: of pgvector's type when the database has pgvector and lets us install it, else bytes.
+The column `search` of chunks: stemmed as English, which leaves the words of other languages nearly as they are;
 characters of scripts without spaces are words of their own, so that phrases of them are found.
 """
 
@@ -15,13 +15,28 @@ SEARCH = (
 )
 
 
-def add_embedding(apps, schema_editor):
+VECTORS = """
+CREATE TABLE knowledge_vector (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    chunk_id bigint NOT NULL REFERENCES knowledge_chunk ON DELETE CASCADE,
+    document_id bigint NOT NULL,
+    embedding {kind} NOT NULL
+)"""
+
+
+def create_vectors(apps, schema_editor):
     connection = schema_editor.connection
-    kind = "vector" if install_pgvector(connection) else "bytea"
     with connection.cursor() as cursor:
-        cursor.execute(f"ALTER TABLE knowledge_chunk ADD COLUMN embedding {kind}")
-        # Similar in all its bytes and not compressible: spare Postgres the attempt.
-        cursor.execute("ALTER TABLE knowledge_chunk ALTER COLUMN embedding SET STORAGE EXTERNAL")
+        cursor.execute(VECTORS.format(kind="vector" if install_pgvector(connection) else "bytea"))
+        # Not compressible: spare Postgres the attempt.
+        cursor.execute("ALTER TABLE knowledge_vector ALTER COLUMN embedding SET STORAGE EXTERNAL")
+        cursor.execute("CREATE INDEX knowledge_vector_chunk ON knowledge_vector (chunk_id)")
+        cursor.execute("CREATE INDEX knowledge_vector_document ON knowledge_vector (document_id)")
+
+
+def drop_vectors(apps, schema_editor):
+    with schema_editor.connection.cursor() as cursor:
+        cursor.execute("DROP TABLE knowledge_vector")
 
 
 def install_pgvector(connection):
@@ -42,7 +57,7 @@ class Migration(migrations.Migration):
     dependencies = [("knowledge", "0001_initial")]
 
     operations = [
-        migrations.RunPython(add_embedding, lambda apps, schema_editor: schema_editor.execute("ALTER TABLE knowledge_chunk DROP COLUMN embedding")),
+        migrations.RunPython(create_vectors, drop_vectors),
         migrations.RunSQL(SEARCH, "ALTER TABLE knowledge_chunk DROP COLUMN search"),
         migrations.RunSQL("CREATE INDEX knowledge_chunk_search ON knowledge_chunk USING gin (search)", migrations.RunSQL.noop),
     ]

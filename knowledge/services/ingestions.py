@@ -137,16 +137,16 @@ def beat(*, claims: Sequence[Claim]) -> set[uuid.UUID]:
 
 
 @transaction.atomic
-def add_chunks(*, claim: Claim, chunks: Sequence[dict[str, Any]], vectors: Sequence[Vector], percent: int) -> None:
+def add_chunks(*, claim: Claim, chunks: Sequence[dict[str, Any]], vectors: Sequence[Sequence[Vector]], percent: int) -> None:
     """Adds the next chunks, all or none. Raises `LeaseLost`."""
     ingestion = _held(claim)
-    store = vector_store()
-    columns = 'document_id, position, text, heading, start, "end", tokens, metadata, embedding'
+    columns = 'document_id, position, text, heading, start, "end", tokens, metadata'
     with connection.cursor() as cursor, cursor.copy(f"COPY knowledge_chunk ({columns}) FROM STDIN") as copy:
-        for chunk, vector in zip(chunks, vectors, strict=True):
+        for chunk in chunks:
             metadata = json.dumps(claim.metadata | chunk["metadata"])
             row = [claim.document_id, chunk["position"], chunk["text"], chunk["heading"], chunk["start"], chunk["end"]]
-            copy.write_row([*row, chunk["tokens"], metadata, store.packed(vector)])
+            copy.write_row([*row, chunk["tokens"], metadata])
+    vector_store().add(document=claim.document_id, first=chunks[0]["position"], vectors=vectors)
     ingestion.percent, ingestion.beat_at = percent, Now()
     ingestion.save(update_fields=["percent", "beat_at"])
 
