@@ -12,8 +12,8 @@ class Proxy:
 
     It runs in a thread of its own, so that synchronous and asynchronous clients may use it alike.
     `cut` breaks every connection and refuses new ones; `freeze` keeps connections open and passes
-    nothing on, as a stopped process would; `swallow_answers` passes requests on but breaks the
-    connection instead of answering, which leaves the client in doubt. `restore` ends all of it.
+    nothing on, as a stopped process would; `swallow_answer` breaks the connection instead of
+    passing the next answer on, which leaves the client in doubt. `restore` ends all of it.
     """
 
     def __init__(self, host: str, port: int) -> None:
@@ -47,8 +47,8 @@ class Proxy:
         """Passes nothing on until `restore`."""
         self._in_loop(self._set_flowing, False)
 
-    def swallow_answers(self) -> None:
-        """Passes requests on, and breaks the connection when the answer comes."""
+    def swallow_answer(self) -> None:
+        """Passes requests on, and breaks the connection when the next answer comes."""
         self._swallowing = True
 
     def restore(self) -> None:
@@ -117,6 +117,7 @@ class Proxy:
             while data := await reader.read(65536):
                 await self._flowing.wait()
                 if answers and self._swallowing:
+                    self._swallowing = False
                     break
                 writer.write(data)
                 await writer.drain()

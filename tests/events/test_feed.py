@@ -270,6 +270,21 @@ class TestEnding:
         async with asyncio.timeout(2):
             await task
 
+    async def test_stopping_a_feed_that_looks_again_ends_it(self, valkey_proxy):
+        hub, stream = current_hub(), a_backlog()
+        feed = feed_of(hub, stream)
+        task = asyncio.create_task(following(feed, []))
+        await until(lambda: feed._waiter is not None and hub.rings[stream].head is not None)
+        valkey_proxy.freeze()
+        hub.rings[stream].start(START)
+        hub.rings[stream].wake()
+        await until(lambda: feed._waiter is None)
+        feed.stop()
+        valkey_proxy.restore()
+        async with asyncio.timeout(3):
+            await task
+        await close_hub()
+
     @pytest.mark.parametrize("how", ["stop", "end_feeds", "close"])
     async def test_ending_a_feed_that_is_reading_ends_it_too(self, valkey_proxy, how):
         """A client may leave, or the process may stop, while the read is on its way."""
@@ -340,16 +355,23 @@ class TestStoresAway:
         task.cancel()
         await close_hub()
 
-    async def test_live_delivery_goes_on_without_the_database(self, hub, postgres_proxy, settings):
+    async def test_live_delivery_goes_on_without_the_database(self, hub, valkey, postgres_proxy, settings):
         settings.EVENTS_SWEEP_SECONDS = 0.05
         running, fresh, wiped = (a_durable_stream() for _ in range(3))
         await hub.broker.fence(running, 1)
         batches = []
+        lost = a_durable_stream()
+        await in_broker(hub.broker, lost, notes(1, 3))
+        losing = feed_of(hub, lost)
+        losing_task = asyncio.create_task(following(losing, []))
+        await until(lambda: losing._waiter is not None and hub.rings[lost].head is not None)
         feed = feed_of(hub, running)
         task = asyncio.create_task(following(feed, batches))
         await until(lambda: feed._waiter is not None and hub.rings[running].head is not None)
         postgres_proxy.freeze()
-        # Neither a stream whose head nobody knows yet nor one that only the journal has may hold up the others.
+        # Neither a stream whose head nobody knows yet nor ones that only the journal has may hold up the others.
+        valkey.delete(*hub.broker._keys(lost))
+        hub.ring_all()
         others = [asyncio.create_task(following(feed_of(hub, stream), [])) for stream in (fresh, wiped)]
         await until(lambda: fresh in hub.rings)
         loop = asyncio.get_running_loop()
@@ -359,9 +381,9 @@ class TestStoresAway:
             await until(lambda: sum(len(each.events) for each in batches) == n)  # noqa: B023
             assert loop.time() - sent < 0.2
         postgres_proxy.restore()
-        for each in (task, *others):
+        for each in (task, losing_task, *others):
             each.cancel()
-        await asyncio.gather(task, *others, return_exceptions=True)
+        await asyncio.gather(task, losing_task, *others, return_exceptions=True)
 
 
 class TestEndsThatTheBrokerNeverHeardOf:

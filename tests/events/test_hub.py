@@ -11,11 +11,13 @@ from django.test import override_settings
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from events.broker.base import Reading
 from events.broker.connect import connect
+from events.broker.redis import RedisDoorbells
 from events.event import START
 from events.feed import KEEPALIVE, Feed
-from events.hub import Hub, close_hub, current_hub
-from tests.events.conftest import a_backlog, packed, until
+from events.hub import Hub, Ring, close_hub, current_hub
+from tests.events.conftest import a_backlog, a_durable_stream, notes, packed, seqs, until
 
 # The keep-alive lets a reader that has everything already see that no more will come.
 QUICK = {"EVENTS_SWEEP_SECONDS": 0.05, "SSE_KEEPALIVE_SECONDS": 0.2}
@@ -246,7 +248,70 @@ async def test_killed_doorbells_come_back_for_all_streams(valkey, settings):
     await close_hub()
 
 
+async def test_a_reader_that_joins_while_others_are_subscribed_again_is_subscribed_too(valkey, settings, monkeypatch):
+    settings.EVENTS_SWEEP_SECONDS = 3600
+    adding, going_on = asyncio.Event(), asyncio.Event()
+    add = RedisDoorbells.add
+
+    async def slowly(self, stream):
+        await add(self, stream)
+        if not adding.is_set():
+            adding.set()
+            await going_on.wait()
+
+    monkeypatch.setattr(RedisDoorbells, "add", slowly)
+    hub = Hub()
+    early, late = (Feed(hub=hub, stream=a_backlog(), cursor=START) for _ in range(2))
+    tasks = [asyncio.create_task(first_of(early))]
+    await adding.wait()
+    tasks.append(asyncio.create_task(first_of(late)))
+    await until(lambda: late._ring is not None)
+    going_on.set()
+    channels = {hub.broker._channel(feed.stream.name) for feed in (early, late)}
+    await until(lambda: channels <= subscribed_now(valkey), seconds=2)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    await hub.close()
+
+
+async def test_what_was_read_before_the_ring_moved_on_is_not_added_to_it(hub):
+    """The two tiers refill side by side."""
+    ring = Ring(a_durable_stream())
+    ring.start(START)
+    ring.extend(notes(1, 5))
+    await hub._take(ring, START, Reading(notes(1, 3)))
+    assert (ring.head.major, seqs(ring.batch(START).events)) == (5, [1, 2, 3, 4, 5])
+
+
 class TestComingAndGoing:
+    async def test_an_unsubscription_that_overtakes_a_subscription_is_undone(self, hub, valkey, monkeypatch):
+        stream = a_backlog()
+        await until(lambda: hub._listener is not None)
+        removing, going_on = asyncio.Event(), asyncio.Event()
+        remove = hub._listener.remove
+
+        async def slowly(stream):
+            removing.set()
+            await going_on.wait()
+            await remove(stream)
+
+        monkeypatch.setattr(hub._listener, "remove", slowly)
+        leaving, joining = (Feed(hub=hub, stream=stream, cursor=START) for _ in range(2))
+        await leaving.__aenter__()
+        left = asyncio.create_task(leaving.__aexit__(None, None, None))
+        await removing.wait()
+        await joining.__aenter__()
+        going_on.set()
+        await left
+        monkeypatch.undo()
+        # A later command on the same connection is confirmed after all earlier ones.
+        other = a_backlog()
+        await hub._listener.add(other)
+        await until(lambda: hub.broker._channel(other.name) in subscribed_now(valkey))
+        assert hub.broker._channel(stream.name) in subscribed_now(valkey)
+        await joining.__aexit__(None, None, None)
+
     async def test_the_last_one_out_unsubscribes(self, hub, valkey):
         stream = a_backlog()
         channel = hub.broker._channel(stream.name)

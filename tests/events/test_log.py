@@ -29,8 +29,12 @@ async def proxied_log(valkey_proxy):
 
 
 async def in_broker(broker, stream, events, *, lease=1):
+    """Makes the broker hold these events; earlier ones it once had."""
+    first, last = events[0].id.major, events[-1].id.major
     await broker.fence(stream, lease)
-    await broker.seed(stream, lease, events)
+    await broker.seed(stream, lease, notes(1, first - 1) + list(events))
+    await broker._redis.xtrim(broker._key(stream), minid=f"{first}-0", approximate=False)
+    assert len(events) == last - first + 1
 
 
 async def test_readers_at_one_position_share_one_answer(log, valkey):
@@ -108,6 +112,14 @@ async def test_a_cursor_beyond_the_head_is_told(log, journal_db, hot):
     reading = await log.read(stream, EventId(7, 0))
     assert (reading.continuous, reading.reason, reading.events) == (False, "unknown_cursor", [])
     assert (await log.read(stream, EventId(2, 0))).continuous
+
+
+async def test_a_cursor_beyond_both_tiers_of_a_running_stream_is_told(log, journal_db):
+    stream = a_durable_stream()
+    await in_thread(begin, stream, events=notes(1, 8))
+    await in_broker(log.broker, stream, notes(1, 9))
+    reading = await log.read(stream, EventId(20, 0))
+    assert (reading.continuous, reading.reason, reading.events) == (False, "unknown_cursor", [])
 
 
 async def test_a_broker_behind_the_journal_does_not_make_a_good_cursor_unknown(log, journal_db):

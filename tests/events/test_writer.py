@@ -300,6 +300,27 @@ class TestEnding:
         assert await hot(writer.broker, each.stream) == await cold(each.stream)
         assert valkey.ttl(writer.broker._key(each.stream)) > 0
 
+    async def test_a_repair_that_was_begun_before_the_end_tells_no_end_too_early(self, writer, valkey):
+        each = await opened(writer)
+        say(each, "text", at_once=True)
+        await reaches(lambda: cold(each.stream), 1)
+        loop, seen = asyncio.get_running_loop(), []
+
+        def also():
+            seen.extend(asyncio.run_coroutine_threadsafe(hot(writer.broker, each.stream), loop).result(5))
+
+        await each.busy.acquire()
+        valkey.flushall()
+        say(each, "more", at_once=True)
+        await until(lambda: each.busy._waiters)
+        ending = asyncio.create_task(writer.end(each, type=END.name, data={}, also=also))
+        await until(lambda: len(each.busy._waiters) == 2)
+        each.busy.release()
+        async with asyncio.timeout(5):
+            await ending
+        assert END.name not in [event.type for event in seen]
+        assert await hot(writer.broker, each.stream) == await cold(each.stream)
+
 
 class TestStoresAway:
     async def test_without_the_broker_events_are_kept_journaled_and_sent_later(self, valkey_proxy, broker):
@@ -326,8 +347,7 @@ class TestStoresAway:
         writer.start()
         each = await opened(writer)
         for n in range(5):
-            await writer.broker.ping()
-            valkey_proxy.swallow_answers()
+            valkey_proxy.swallow_answer()
             each.append(NOTE.name, {"n": n}, at_once=True)
             await reaches(lambda: hot(broker, each.stream), n + 1)
             valkey_proxy.restore()
