@@ -14,7 +14,6 @@ from tests.live.user_feed.wire import Person, Publisher
 
 SLOT_SECONDS = 4.0
 RECHECK_SECONDS = 3.0
-ORIGIN = "https://app.example"
 SETTINGS = {
     "SSE_MAX_CONCURRENT_PER_USER": "8",
     "EVENTS_STREAM_MAXLEN": "1000",
@@ -24,7 +23,6 @@ SETTINGS = {
     "EVENTS_SLOT_SECONDS": str(SLOT_SECONDS),
     "AUTH_RECHECK_SECONDS": str(RECHECK_SECONDS),
     "CALLER_CACHE_SECONDS": "1",
-    "CORS_ALLOWED_ORIGINS": ORIGIN,
 }
 PEOPLE = 60
 

@@ -47,9 +47,7 @@ async def test_a_live_event_does_not_take_the_cursor_over_what_was_not_replayed_
         assert not page.over
 
 
-async def test_a_client_500_behind_gets_every_event_while_publishing_goes_on(
-    stack: Stack, person: Person, publisher: Publisher
-):
+async def test_a_client_500_behind_gets_every_event_while_publishing_goes_on(stack: Stack, person: Person, publisher: Publisher):
     """Defect A with the client that lost 299 events."""
     [first, *published] = await publisher.publish(person, 501)
     async with DocsGptClient(stack.addresses[0], person.token, cursor=first) as client:

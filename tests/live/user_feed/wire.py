@@ -88,7 +88,9 @@ class Connection:
                     self._changed.clear()
                     await self._changed.wait()
         except TimeoutError:
-            raise AssertionError(f"within {within:g} s only {len(self.frames)} frames: {self.frames[-3:]}, {self.over=}") from None
+            raise AssertionError(
+                f"within {within:g} s only {len(self.frames)} frames: {self.frames[-3:]}, {self.over=}"
+            ) from None
 
     async def _read(self) -> None:
         try:
