@@ -1,23 +1,53 @@
 """The request of the RAG chat (S2): every field and bound of its document, with errors as FastAPI words them."""
 
 import json
+import math
+import re
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
-from pydantic_core import PydanticCustomError, to_jsonable_python
+from pydantic_core import PydanticCustomError, PydanticKnownError
 
+from chat.engines.text import clean_json
 from events.exceptions import Unprocessable
 
+MOST_SOURCES = 100
+"""The document has no bound here; without one, a body could ask for thousands of searches."""
+DEEPEST_FILTER = 20
+_LONE_HALF = re.compile("[\ud800-\udfff]")
 
-def _without_nul(text: str) -> str:
+
+def _storable_text(text: str) -> str:
+    """The same, if the database can hold it: neither NUL nor halves of characters."""
     if "\x00" in text:
         raise PydanticCustomError("string_nul", "String should not contain NUL characters")
+    if _LONE_HALF.search(text):
+        # Pydantic itself says so only of strings that it has to measure.
+        raise PydanticKnownError("string_unicode")
     return text
 
 
-NoNul = AfterValidator(_without_nul)
-Text = Annotated[str, NoNul]
-FilledText = Annotated[str, Field(min_length=1), NoNul]
+def _storable_filters(filters: dict[str, Any]) -> dict[str, Any]:
+    """The same, if the database can hold it: anything may be in a filter, but not what JSON or Postgres has not."""
+    waiting: list[tuple[Any, int]] = [(filters, 1)]
+    while waiting:
+        value, depth = waiting.pop()
+        if depth > DEEPEST_FILTER:
+            raise PydanticCustomError("too_deep", "Input should be nested at most {most} deep", {"most": DEEPEST_FILTER})
+        if isinstance(value, dict):
+            waiting += [(each, depth + 1) for pair in value.items() for each in pair]
+        elif isinstance(value, list):
+            waiting += [(each, depth + 1) for each in value]
+        elif isinstance(value, str):
+            _storable_text(value)
+        elif isinstance(value, float) and not math.isfinite(value):
+            raise PydanticKnownError("finite_number")
+    return filters
+
+
+Storable = AfterValidator(_storable_text)
+Text = Annotated[str, Storable]
+FilledText = Annotated[str, Field(min_length=1), Storable]
 
 
 class _Model(BaseModel):
@@ -40,26 +70,28 @@ class DataSource(_Model):
     limit: Annotated[int, Field(ge=1, le=50)] = 5
     similarity_threshold: Annotated[float, Field(ge=0, le=1)] = 0.7
     weight: Annotated[float, Field(ge=0, le=2)] = 1.0
-    metadata_filters: dict[str, Any] | None = None
+    metadata_filters: Annotated[dict[str, Any], AfterValidator(_storable_filters)] | None = None
 
 
 class RAGConfig(_Model):
     """Which sources to search, and how to join what they give."""
 
-    sources: list[DataSource] = []
+    sources: Annotated[list[DataSource], Field(max_length=MOST_SOURCES)] = []
     retrieval_strategy: Literal["merge", "sequential", "ensemble"] = "merge"
     max_total_results: Annotated[int, Field(ge=1, le=50)] = 10
 
 
 class AttachedDocument(_Model):
-    """A document to answer from."""
+    """One to answer from. Its last two fields S2 lists where they may be read as of each one or of all: both work."""
 
     storage_key: FilledText
     title: Text | None = None
+    max_tokens: Annotated[int, Field(ge=1)] | None = None
+    include_full_content: bool | None = None
 
 
 class AttachmentConfig(_Model):
-    """Documents to answer from, and how much of them."""
+    """Documents to answer from, and how much of them all together."""
 
     attachments: Annotated[list[AttachedDocument], Field(max_length=20)] = []
     max_tokens: Annotated[int, Field(ge=1)] | None = None
@@ -69,7 +101,7 @@ class AttachmentConfig(_Model):
 class ChatCompletionRequest(_Model):
     """The body of `POST /api/v1/chat/stream` and `/complete`."""
 
-    query: Annotated[str, Field(min_length=1, max_length=10000), NoNul]
+    query: Annotated[str, Field(min_length=1, max_length=10000), Storable]
     history: Annotated[list[HistoryMessage], Field(max_length=50)] = []
     context_mode: Literal["rag", "attachment", "hybrid", "document", "none"] = "rag"
     rag_config: RAGConfig | None = None
@@ -81,32 +113,40 @@ class ChatCompletionRequest(_Model):
     temperature: Annotated[float, Field(ge=0, le=2)] = 0.7
     max_tokens: Annotated[int, Field(ge=1, le=8192)] = 1024
     seed: Annotated[int, Field(ge=0, lt=2**31)] | None = None
-    conversation_id: Annotated[str, Field(max_length=255), NoNul] | None = None
+    conversation_id: Annotated[str, Field(max_length=255), Storable] | None = None
 
 
 def parse(body: bytes) -> ChatCompletionRequest:
     """The checked request of a body; raises `Unprocessable`, each error's `loc` beginning with `body`."""
+    if not body:
+        raise Unprocessable(errors=[{"type": "missing", "loc": ["body"], "msg": "Field required", "input": None}])
+    data = _decoded(body)
     try:
-        data = json.loads(body)
-    except (ValueError, RecursionError) as error:
-        position = getattr(error, "pos", 0)
-        reason = getattr(error, "msg", "The body is nested too deeply" if isinstance(error, RecursionError) else str(error))
-        wrong = {
-            "type": "json_invalid",
-            "loc": ["body", position],
-            "msg": "JSON decode error",
-            "input": {},
-            "ctx": {"error": reason},
-        }
-        raise Unprocessable(errors=[wrong]) from None
-    try:
-        return ChatCompletionRequest.model_validate(data)
+        # From attributes, as FastAPI does: it changes what is said of something that is no object.
+        return ChatCompletionRequest.model_validate(data, from_attributes=True)
     except ValidationError as error:
         raise Unprocessable(errors=[_as_fastapi(each) for each in error.errors(include_url=False)]) from None
 
 
-def _as_fastapi(error: Any) -> dict[str, Any]:
-    shown: dict[str, Any] = to_jsonable_python(
-        error | {"loc": ["body", *error["loc"]]}, serialize_unknown=True, inf_nan_mode="strings"
+def _decoded(body: bytes) -> Any:
+    try:
+        return json.loads(body)
+    except json.JSONDecodeError as error:
+        position, reason = error.pos, error.msg
+    except RecursionError:
+        position, reason = 0, "The body is nested too deeply"
+    except ValueError as error:
+        position, reason = 0, str(error)  # neither UTF-8 nor UTF-16, or a number of thousands of digits
+    ctx = {"error": reason}
+    raise Unprocessable(
+        errors=[{"type": "json_invalid", "loc": ["body", position], "msg": "JSON decode error", "input": {}, "ctx": ctx}]
     )
-    return shown
+
+
+def _as_fastapi(error: Any) -> dict[str, Any]:
+    """The error with `body` before its place; its `input` as JSON can have it."""
+    told: dict[str, Any] = error | {"loc": ["body", *error["loc"]]}
+    try:
+        return clean_json(told)  # type: ignore[no-any-return]
+    except RecursionError:
+        return clean_json(told | {"input": None})  # type: ignore[no-any-return]
