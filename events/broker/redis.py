@@ -12,6 +12,7 @@ import redis.retry
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import NoScriptError, RedisError
+from redis.maint_notifications import MaintNotificationsConfig
 
 from events.broker.base import Admission, Appended, BaseBroker, DoorbellListener, DurableAppend, OnceAppend, Reading
 from events.broker.scripts import (
@@ -37,6 +38,9 @@ COMMAND_SECONDS = 5.0
 """Longest wait for one round trip. `asyncio.timeout`, not redis-py's socket_timeout: that one swallows cancellations on 3.11."""
 
 SEED_CHUNK = 1000
+
+NO_NOTIFICATIONS = MaintNotificationsConfig(enabled=False)
+"""With them (their default) redis-py 8 hands out idle connections that the server has closed: one error each after an outage."""
 
 Call = tuple[str, list[str], list[Any]]
 """A script with its keys and arguments."""
@@ -124,6 +128,7 @@ class RedisBroker(BaseBroker):
             **_keep_alive(url),
             # Sent again after a lost answer, a publication would be there twice. The pool itself replaces dead idle connections.
             retry=Retry(NoBackoff(), 0),
+            maint_notifications_config=NO_NOTIFICATIONS,
         )
         self._redis = redis.asyncio.Redis(connection_pool=pool)
         self._blocking: redis.Redis | None = None
@@ -339,7 +344,11 @@ class RedisBroker(BaseBroker):
     def _blocking_client(self) -> redis.Redis:
         if self._blocking is None:
             self._blocking = redis.Redis.from_url(
-                self._url, socket_timeout=COMMAND_SECONDS, retry=redis.retry.Retry(NoBackoff(), 0), **_keep_alive(self._url)
+                self._url,
+                socket_timeout=COMMAND_SECONDS,
+                retry=redis.retry.Retry(NoBackoff(), 0),
+                maint_notifications_config=NO_NOTIFICATIONS,
+                **_keep_alive(self._url),
             )
         return self._blocking
 
