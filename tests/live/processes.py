@@ -199,26 +199,42 @@ class Stack:
         with redis.Redis.from_url(self.valkey.url) as client:
             yield client
 
-    # Breaking stores.
+    # Breaking stores. Waiting happens on the side, so that a test's clients go on reading meanwhile.
 
-    def kill_valkey(self) -> None:
+    async def kill_valkey(self) -> None:
         """SIGKILL: what it held is gone."""
         self.valkey.child.kill()
 
-    def start_valkey(self) -> None:
+    async def start_valkey(self) -> None:
         """Starts it again, empty."""
         self.valkey.child.start()
-        self.valkey.wait_until_ready()
+        await asyncio.to_thread(self.valkey.wait_until_ready)
 
-    def crash_postgres(self) -> None:
+    async def freeze_valkey(self) -> None:
+        """It keeps its connections and says nothing."""
+        freeze(self.valkey.child)
+
+    async def thaw_valkey(self) -> None:
+        """It goes on."""
+        thaw(self.valkey.child)
+
+    async def crash_postgres(self) -> None:
         """What `pg_ctl stop -m immediate` does: every connection breaks, the next start recovers."""
         self.postgres.child.process.send_signal(signal.SIGQUIT)
-        assert self.postgres.child.wait(20)
+        assert await asyncio.to_thread(self.postgres.child.wait, 20)
 
-    def start_postgres(self) -> None:
+    async def start_postgres(self) -> None:
         """Starts it again on its data."""
         self.postgres.child.start()
-        self.postgres.wait_until_ready()
+        await asyncio.to_thread(self.postgres.wait_until_ready)
+
+    async def freeze_postgres(self) -> None:
+        """All its processes keep their connections and say nothing."""
+        freeze(self.postgres.child)
+
+    async def thaw_postgres(self) -> None:
+        """They go on."""
+        thaw(self.postgres.child)
 
 
 def free_port() -> int:

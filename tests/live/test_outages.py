@@ -3,14 +3,16 @@
 import asyncio
 import itertools
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import httpx
 import pytest
 
 from tests.live.conftest import Client, measured, words
-from tests.live.processes import KEEPALIVE_SECONDS, Stack, eventually, freeze, thaw
+from tests.live.processes import KEEPALIVE_SECONDS, Stack, eventually
 from tests.live.readers import Reader, Seen, check_answer
+
+Breaking = Callable[[Stack], Awaitable[None]]
 
 OUTAGE_SECONDS = 20.0
 """More than three leases."""
@@ -91,12 +93,12 @@ async def test_flushall_after_an_answer_loses_nothing(stack: Stack, alice: Clien
     ("away", "back"),
     [
         (Stack.kill_valkey, Stack.start_valkey),
-        (lambda stack: freeze(stack.valkey.child), lambda stack: thaw(stack.valkey.child)),
+        (Stack.freeze_valkey, Stack.thaw_valkey),
     ],
     ids=["killed and started empty", "frozen"],
 )
 async def test_the_broker_away_for_20_s(
-    stack: Stack, alice: Client, request: pytest.FixtureRequest, away: Callable[[Stack], None], back: Callable[[Stack], None]
+    stack: Stack, alice: Client, request: pytest.FixtureRequest, away: Breaking, back: Breaking
 ):
     how = request.node.callspec.id
     through, during = await asyncio.gather(
@@ -104,7 +106,7 @@ async def test_the_broker_away_for_20_s(
     )
     async with alice.reader(through) as reader, alice.reader(during, at=1) as short:
         await asyncio.gather(reader.until(some_words, within=10), short.until(some_words, within=10))
-        away(stack)
+        await away(stack)
         gone = time.monotonic()
         asked = asyncio.create_task(alice.ask([{"tokens": 30}]))
         async with alice.reader(through, at=1) as late:
@@ -114,7 +116,7 @@ async def test_the_broker_away_for_20_s(
             new = await asked
             measured(f"broker {how}: a question is accepted after", time.monotonic() - gone)
             await asyncio.sleep(gone + OUTAGE_SECONDS - time.monotonic())
-            back(stack)
+            await back(stack)
             mended = time.monotonic()
             await all_over(reader, short, late)
         async with alice.reader(new) as answered:
@@ -134,12 +136,12 @@ async def test_the_broker_away_for_20_s(
     ("away", "back"),
     [
         (Stack.crash_postgres, Stack.start_postgres),
-        (lambda stack: freeze(stack.postgres.child), lambda stack: thaw(stack.postgres.child)),
+        (Stack.freeze_postgres, Stack.thaw_postgres),
     ],
     ids=["crashed", "frozen"],
 )
 async def test_the_database_away_for_20_s(
-    stack: Stack, alice: Client, request: pytest.FixtureRequest, away: Callable[[Stack], None], back: Callable[[Stack], None]
+    stack: Stack, alice: Client, request: pytest.FixtureRequest, away: Breaking, back: Breaking
 ):
     how = request.node.callspec.id
     workers = [worker.pid for worker in stack.living_workers]
@@ -148,12 +150,12 @@ async def test_the_database_away_for_20_s(
     )
     async with alice.reader(through) as reader, alice.reader(during, at=1) as short:
         await asyncio.gather(reader.until(some_words, within=10), short.until(some_words, within=10))
-        away(stack)
+        await away(stack)
         gone = time.monotonic()
         await short.until(lambda seen: seen.text == words(200), within=15)
         assert not short.over, "no reader may see an end that is not stored"
         await asyncio.sleep(gone + OUTAGE_SECONDS - time.monotonic())
-        back(stack)
+        await back(stack)
         mended = time.monotonic()
         fetched = asyncio.create_task(answered_after(alice, mended))
         await all_over(reader, short)
@@ -194,11 +196,11 @@ async def test_an_answer_that_only_the_journal_holds_does_not_stop_the_others_wh
         await asyncio.gather(waiting.until(lambda seen: seen.text == "wait", within=10), reader.until(some_words, within=10))
         with stack.valkey_client() as client:
             client.delete(f"tl:{{message:{quiet}}}", f"tl:{{message:{quiet}}}:meta")
-        stack.crash_postgres()
+        await stack.crash_postgres()
         gone = time.monotonic()
         await asyncio.sleep(8)
         mended = time.monotonic()
-        stack.start_postgres()
+        await stack.start_postgres()
         await all_over(reader, waiting)
     assert newest_gap(reader, gone, mended) < 2
     check_answer(reader, words(300))
@@ -209,12 +211,12 @@ async def test_both_stores_crash_and_come_back(stack: Stack, alice: Client):
     message_id = await alice.ask([{"tokens": 400, "per_second": PER_SECOND}])
     async with alice.reader(message_id) as reader, alice.reader(message_id, at=1) as other:
         await reader.until(some_words, within=10)
-        stack.kill_valkey()
-        stack.crash_postgres()
+        await stack.kill_valkey()
+        await stack.crash_postgres()
         gone = time.monotonic()
         await asyncio.sleep(8)
-        stack.start_valkey()
-        stack.start_postgres()
+        await stack.start_valkey()
+        await stack.start_postgres()
         mended = time.monotonic()
         await all_over(reader, other)
     assert reader.longest_silence(gone, mended) < 3 * KEEPALIVE_SECONDS
@@ -223,3 +225,19 @@ async def test_both_stores_crash_and_come_back(stack: Stack, alice: Client):
     check_answer(other, words(400))
     check_stored(stack, message_id, words(400))
     assert await answered_after(alice, mended) < 30
+
+
+async def test_no_request_meets_a_connection_that_died_while_nobody_used_it(stack: Stack, alice: Client):
+    async def open_feeds() -> list[int]:
+        readers = [Reader(stack.addresses[n % 2 :][:1], "/api/events", alice.token, is_last=lambda _: False) for n in range(40)]
+        for reader in readers:
+            await reader.__aenter__()
+        await asyncio.gather(*(reader.until(lambda seen: seen.connections or seen.refused, within=10) for reader in readers))
+        for reader in readers:
+            await reader.__aexit__()
+        return [status for reader in readers for status in reader.refused]
+
+    assert await open_feeds() == []
+    with stack.valkey_client() as client:
+        assert client.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes") > 5
+    assert await open_feeds() == []
