@@ -19,7 +19,6 @@ from chat.snapshot import Snapshot
 from chat.sweep import Sweep, beat_seconds, lease_name, silence_seconds
 from events import journal, outbox
 from events.broker.connect import connect
-from events.event import START
 from events.exceptions import BrokerUnavailable, JournalUnavailable, LeaseLost
 from events.writer import StreamWriter, Writer
 
@@ -27,6 +26,8 @@ logger = logging.getLogger(__name__)
 
 STOP_POLL_SECONDS = 0.3
 RETRY_SECONDS = 0.5
+START_AT_ONCE = 16
+"""How many waiting runs one job starts beside its own."""
 LAST_SECONDS = 3.0
 """How long a stopping worker waits for the ends of interrupted runs to be written."""
 
@@ -43,6 +44,8 @@ class Runner:
         self._slots = asyncio.Semaphore(conf.RUN_CONCURRENCY)
         self._drivers: dict[uuid.UUID, Driver] = {}
         self._driving: dict[uuid.UUID, asyncio.Task[None]] = {}
+        self._claiming: set[uuid.UUID] = set()
+        self._starting: set[asyncio.Task[None]] = set()
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
@@ -54,20 +57,46 @@ class Runner:
             asyncio.create_task(self._touch_forever(), name="heartbeat in the broker"),
             asyncio.create_task(self._stop_forever(), name="stops"),
             asyncio.create_task(Sweep(broker=self._broker).run_forever(), name="sweep of runs"),
-            asyncio.create_task(outbox.sweep_forever(), name="sweep of the outbox"),
+            asyncio.create_task(outbox.Sender().run_forever(), name="outbox"),
         ]
 
     async def answer(self, message_id: uuid.UUID) -> None:
-        """Claims a run, when there is room, and starts to drive it."""
+        """Starts a run, and those that wait beside it.
+
+        Jobs are handed out one by one, slowly; after a burst the first few jobs start all the runs for which there is
+        room, and the other jobs find them started.
+        """
+        if message_id not in self._driving and message_id not in self._claiming:
+            await self._start(message_id)
+        for waiting in await in_thread(runs.queued, limit=START_AT_ONCE):
+            if self._slots.locked() or self.closing:
+                break
+            if waiting not in self._driving and waiting not in self._claiming:
+                self._claiming.add(waiting)
+                task = asyncio.create_task(self._start(waiting), name=f"start {waiting}")
+                self._starting.add(task)
+                task.add_done_callback(self._started)
+
+    def _started(self, task: asyncio.Task[None]) -> None:
+        self._starting.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            # Its own job tries again, or the next sweep.
+            logger.warning("A run could not be started early: %s", task.exception())
+
+    async def _start(self, message_id: uuid.UUID) -> None:
+        """Claims a run, when there is room, and drives it."""
+        self._claiming.add(message_id)
         await self._slots.acquire()
         try:
             claim = None if self.closing else await in_thread(runs.claim, message_id=message_id, worker=self.name)
-            if claim is None:
-                self._slots.release()
-                return
         except BaseException:
             self._slots.release()
             raise
+        finally:
+            self._claiming.discard(message_id)
+        if claim is None:
+            self._slots.release()
+            return
         task = asyncio.create_task(self._drive(claim), name=f"run {message_id}")
         self._driving[message_id] = task
         DRIVEN.set(len(self._driving))
@@ -102,8 +131,8 @@ class Runner:
                 await asyncio.sleep(RETRY_SECONDS)
 
     async def _drive_opened(self, claim: Claim, opened: StreamWriter) -> None:
-        events = await in_thread(journal.read, opened.stream, START)
-        driver = Driver(claim=claim, writer=self._writer, stream=opened, snapshot=Snapshot.of(events))
+        driver = Driver(claim=claim, writer=self._writer, stream=opened, snapshot=Snapshot.of(opened.earlier))
+        opened.earlier = []
         self._drivers[claim.message_id] = driver
         fenced = asyncio.create_task(self._interrupt_when_fenced(opened, driver))
         try:

@@ -51,12 +51,21 @@ async def _fetch_jobs(options: dict[str, Any], stopping: asyncio.Event) -> None:
             # procrastinate's pool waits twice as long after every failed attempt: it gives up soon, and here we ask every second.
             async with await psycopg.AsyncConnection.connect(**connector_params()):
                 pass
-            connector = PsycopgConnector(kwargs=connector_params(), min_size=1, max_size=4, timeout=CONNECTION_SECONDS)
+            connector = PsycopgConnector(kwargs=_hurried(connector_params()), min_size=1, max_size=4, timeout=CONNECTION_SECONDS)
             with app.replace_connector(connector):
                 await _run(app, settings)
         except Exception as error:
             logger.warning("No jobs can be fetched: %s", error)
         await asyncio.sleep(RESTART_SECONDS)
+
+
+def _hurried(parameters: dict[str, Any]) -> dict[str, Any]:
+    """Connection parameters under which taking a job does not wait for the disk.
+
+    A job only starts a run, and starting it twice does nothing: a database that crashes may give the same job again.
+    """
+    options = f"{parameters.get('options') or ''} -c synchronous_commit=off".strip()
+    return parameters | {"options": options}
 
 
 async def _run(current: App, settings: dict[str, Any]) -> None:

@@ -71,19 +71,8 @@ class StreamingASGIHandler(ASGIHandler):
 
     async def _serve_stream(self, match: ResolverMatch, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         set_script_prefix(get_script_prefix(scope))
-        try:
-            request = ASGIRequest(scope, BytesIO())
-        except UnicodeDecodeError:
-            shape = getattr(match.func, "error_shape", "success")
-            await self.send_response(error_response(InvalidRequest("The query is not UTF-8."), shape=shape), send)
-            return
-        request.resolver_match = match
-
-        async def answer(request: HttpRequest) -> HttpResponseBase:
-            return await _answer(match, request, receive)
-
-        # Async, because `answer` is: the middleware's own type says only that it may be.
-        response = await cast("Awaitable[HttpResponseBase]", CorsMiddleware(answer)(request))
+        # In a function of its own, so that an open stream does not keep its request in memory.
+        response = await _respond(match, scope, receive)
         if not isinstance(response, EventStreamResponse):
             await self.send_response(response, send)
             return
@@ -93,6 +82,21 @@ class StreamingASGIHandler(ASGIHandler):
             await response.stream_to(send)
         finally:
             watcher.cancel()
+
+
+async def _respond(match: ResolverMatch, scope: dict[str, Any], receive: Receive) -> HttpResponseBase:
+    try:
+        request = ASGIRequest(scope, BytesIO())
+    except UnicodeDecodeError:
+        shape = getattr(match.func, "error_shape", "success")
+        return error_response(InvalidRequest("The query is not UTF-8."), shape=shape)
+    request.resolver_match = match
+
+    async def answer(request: HttpRequest) -> HttpResponseBase:
+        return await _answer(match, request, receive)
+
+    # Async, because `answer` is: the middleware's own type says only that it may be.
+    return await cast("Awaitable[HttpResponseBase]", CorsMiddleware(answer)(request))
 
 
 def _stream_view(scope: dict[str, Any]) -> ResolverMatch | None:

@@ -60,7 +60,7 @@ class EventsSettings(AppSettings):
     EVENTS_READ_BATCH: int = 512
     """How many events one read takes from one stream."""
 
-    EVENTS_THREADS: int = 8
+    EVENTS_THREADS: int = 4
     """Threads per process that run the synchronous parts of requests."""
 
     JOURNAL_FLUSH_MS: int = 250

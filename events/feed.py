@@ -1,6 +1,7 @@
 """One per connection: a cursor that moves over the log."""
 
 import asyncio
+import math
 import time
 from dataclasses import replace
 from types import TracebackType
@@ -31,6 +32,8 @@ class Feed:
         self.stream = stream
         self.cursor = cursor
         self.sent_at = time.monotonic()
+        self.look_by = math.inf
+        """Monotonic time by which `next` gives `KEEPALIVE` if nothing else, for a reader who has something to do then."""
         self._replay_left = replay_limit
         self._reason = reason
         self._generation = -1
@@ -65,8 +68,8 @@ class Feed:
             self._waiter.set_result(None)
 
     def keep_alive(self, due: float) -> None:
-        """Has a waiting feed hand out `KEEPALIVE` if it was last used before the monotonic time `due`."""
-        if self.sent_at <= due and self._waiter is not None:
+        """Has a waiting feed hand out `KEEPALIVE` if it was last used before the monotonic time `due`, or it is `look_by`."""
+        if self._waiter is not None and (self.sent_at <= due or time.monotonic() >= self.look_by):
             self._quiet = True
             self.wake()
 
@@ -118,7 +121,7 @@ class Feed:
         if reading.events:
             return self._page(reading)
         if reading.reason:
-            return Batch([], reason=reading.reason)
+            return Batch([], reason=reading.reason, last=self.cursor)
         # Caught up: from here on the ring serves.
         self._generation = generation
         self._replay_left = None
@@ -128,25 +131,38 @@ class Feed:
         log = self.hub.log
         reading = await log.read(self.stream, self.cursor)
         if self._reason:
-            reason, self._reason = self._reason, ""
-            return replace(reading, reason=reason)
+            reading = replace(reading, continuous=False, reason=self._reason)
         if not reading.continuous and not reading.events:
-            # Nothing is retained, or the cursor lies beyond the head: from here on, from the start.
-            everything = await log.read(self.stream, START)
-            self.cursor = START
-            return replace(everything, reason=reading.reason)
+            # Nothing is retained, or the cursor lies beyond the head.
+            reading = await self._begin_anew(reading.reason)
+        self._reason = ""
+        if reading.reason:
+            return reading
         if not reading.events and self.stream.durable and self._behind(ring):
             # The stream goes further than the broker can say: the rest is in the journal alone.
             return await log.read_journaled(self.stream, self.cursor)
         return reading
 
+    async def _begin_anew(self, reason: str) -> Reading:
+        """All that is retained, for a cursor that leads nowhere; where nothing is, the head is the cursor from now on."""
+        log = self.hub.log
+        # The head is taken first: what is appended meanwhile is read, or comes after it.
+        head = (await log.heads([self.stream]))[self.stream].id
+        everything = await log.read(self.stream, START)
+        # What cannot be read of a durable stream is yet to be journaled: nothing may be passed over.
+        self.cursor = START if everything.events or self.stream.durable else head
+        return replace(everything, reason=reason)
+
     def _page(self, reading: Reading) -> Batch | None:
         """What was read, as far as the replay limit allows."""
         if self._replay_left is None:
-            return Batch(reading.events, reason=reading.reason)
+            return self.hub.shared_batch(reading)
         if self._replay_left <= 0:
             self._done = True
             return None
+        if len(reading.events) <= self._replay_left:
+            self._replay_left -= len(reading.events)
+            return self.hub.shared_batch(reading)
         events = reading.events[: self._replay_left]
         self._replay_left -= len(events)
         return Batch(events, reason=reading.reason)

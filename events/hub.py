@@ -20,6 +20,9 @@ from events.streams import Stream
 
 logger = logging.getLogger(__name__)
 
+SHARED_BATCHES = 16
+"""How many batches of readers who catch up together are kept at most."""
+
 RETRY_SECONDS = 0.5
 """Pause before a store that is away is asked again."""
 
@@ -49,11 +52,12 @@ class Batch:
 
     __slots__ = ("_encoded", "events", "last", "reason", "terminal")
 
-    def __init__(self, events: Iterable[Event], *, reason: str = "") -> None:
+    def __init__(self, events: Iterable[Event], *, reason: str = "", last: EventId | None = None) -> None:
         self.events = compact(events)
         self.reason = reason
         """Why events before these may be missing; empty: none are."""
-        self.last: EventId | None = self.events[-1].id if self.events else None
+        self.last: EventId | None = self.events[-1].id if self.events else last
+        """The cursor after these events; without any the one that was given."""
         self.terminal = bool(self.events) and is_terminal(self.events[-1])
         self._encoded: dict[Encoder, bytes] = {}
 
@@ -156,6 +160,7 @@ class Hub:
         self.closing = False
         self.rings: dict[Stream, Ring] = {}
         self._by_name: dict[str, Ring] = {}
+        self._shared: dict[int, tuple[Reading, Batch]] = {}
         self._rung = Rung()
         self._cold = Rung()
         self._listener: DoorbellListener | None = None
@@ -209,6 +214,15 @@ class Hub:
         if not ring.disturbed:
             ring.disturbed = True
             asyncio.get_running_loop().call_later(RETRY_SECONDS, self._rung.add, ring)
+
+    def shared_batch(self, reading: Reading) -> Batch:
+        """One batch for all readers who were given the same reading: it is compacted and encoded once."""
+        known = self._shared.get(id(reading))
+        if known is None or known[0] is not reading:
+            if len(self._shared) >= SHARED_BATCHES:
+                self._shared.clear()
+            known = self._shared[id(reading)] = (reading, Batch(reading.events, reason=reading.reason))
+        return known[1]
 
     def end_feeds(self) -> None:
         """Ends every feed at its next event boundary: the process is about to stop."""

@@ -6,11 +6,10 @@ a sweep sends it; should it die after sending, the key of the row keeps the brok
 
 import asyncio
 import logging
-from datetime import timedelta
-from typing import Any
+from contextlib import suppress
+from typing import Any, ClassVar
 
-from django.db import transaction
-from django.utils import timezone
+from django.db import connection, transaction
 
 from accounts.threads import in_thread
 from events.conf import conf
@@ -34,10 +33,14 @@ def publish_with_commit(*, stream: Stream, type: str, data: dict[str, Any]) -> N
     check(Publication(stream, type, data))
     row = OutboxEvent.objects.create(stream=stream.name, type=type, data=data)
     # Not a partial: Django logs a robust function's failure by its __qualname__, and fails itself where there is none.
-    transaction.on_commit(lambda: _send_now(row.pk), robust=True)
+    transaction.on_commit(lambda: _send_soon(row.pk), robust=True)
 
 
-def _send_now(pk: int) -> None:
+def _send_soon(pk: int) -> None:
+    if Sender.running is not None:
+        Sender.running.wake()
+        return
+    # A process without an event loop of ours, such as a management command.
     try:
         send(OutboxEvent.objects.filter(pk=pk))
     except ThroughlineError as error:
@@ -47,6 +50,9 @@ def _send_now(pk: int) -> None:
 def send(rows: Any) -> int:
     """Sends these rows, except those that another process is sending; how many. Raises `BrokerUnavailable`."""
     with transaction.atomic():
+        # Should the database crash and forget that these were sent, the broker still knows them.
+        with connection.cursor() as cursor:
+            cursor.execute("SET LOCAL synchronous_commit TO off")
         found = list(rows.select_for_update(skip_locked=True).order_by("pk")[:BATCH])
         if not found:
             return 0
@@ -61,21 +67,47 @@ def send(rows: Any) -> int:
         return len(found)
 
 
-def sweep() -> int:
-    """Sends what was committed a while ago and is still here."""
-    return send(OutboxEvent.objects.filter(created_at__lt=timezone.now() - timedelta(seconds=SWEEP_SECONDS)))
+def send_all() -> int:
+    """Sends a batch of what is committed and not yet sent, by whatever process; how many."""
+    return send(OutboxEvent.objects.all())
 
 
-async def sweep_forever() -> None:
-    """Sweeps until cancelled."""
-    while True:
-        await asyncio.sleep(SWEEP_SECONDS)
+class Sender:
+    """Sends what this process commits at once, many events together, and now and then what others left behind."""
+
+    running: ClassVar["Sender | None"] = None
+    """The one of this process."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._committed = asyncio.Event()
+
+    def wake(self) -> None:
+        """Has it send, from any thread."""
+        self._loop.call_soon_threadsafe(self._committed.set)
+
+    async def run_forever(self) -> None:
+        """Sends until cancelled."""
+        Sender.running = self
         try:
-            while await in_thread(sweep) == BATCH:
+            while True:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(SWEEP_SECONDS):
+                        await self._committed.wait()
+                self._committed.clear()
+                await self._send()
+        finally:
+            Sender.running = None
+
+    async def _send(self) -> None:
+        try:
+            while await in_thread(send_all) == BATCH:
                 pass
         except Exception as error:
             known = translated(error)
             if known is None:
-                logger.exception("The outbox could not be swept.")
+                logger.exception("The outbox could not be sent.")
             else:
                 logger.warning("Events wait in the outbox: %s", known.message)
+            # What rang meanwhile is still there; the pause keeps a store that is away from being hammered.
+            await asyncio.sleep(SWEEP_SECONDS)

@@ -32,10 +32,12 @@ TEXT_CHARS = 8192
 class StreamWriter:
     """One durable stream as its only writer sees it. Made by `Writer.open`."""
 
-    def __init__(self, writer: "Writer", stream: Stream, lease: int, head: int) -> None:
+    def __init__(self, writer: "Writer", stream: Stream, lease: int, earlier: list[Event]) -> None:
         self.stream = stream
         self.lease = lease
-        self.head = head
+        self.earlier = earlier
+        """What the stream held when it was opened; its user may drop it."""
+        self.head = earlier[-1].id.major if earlier else 0
         self.fenced = asyncio.Event()
         """Set when another writer has taken over: nothing written here counts any more."""
         self.unsent: list[Event] = []
@@ -150,7 +152,7 @@ class Writer:
         lost is put back. Raises `LeaseLost`.
         """
         events = await drain(self.broker, stream=stream, lease=lease)
-        each = StreamWriter(self, stream, lease, events[-1].id.major if events else 0)
+        each = StreamWriter(self, stream, lease, events)
         self._streams[stream] = each
         return each
 

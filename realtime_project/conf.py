@@ -25,7 +25,7 @@ class ProjectSettings(AppSettings):
     REDIS_URL: str = told("REDIS_URL")
     """A Redis 7 or Valkey to use; not set: the embedded one."""
 
-    DATABASE_POOL_SIZE: int = 16
+    DATABASE_POOL_SIZE: int = 14
     """Most database connections of one process; at least EVENTS_THREADS and DATABASE_THREADS together."""
 
     SECRET_KEY: str = told("SECRET_KEY") or placeholder_key()

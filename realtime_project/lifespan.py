@@ -32,7 +32,7 @@ async def lifespan(scope: Message, receive: Callable[[], Awaitable[Message]], se
     broker = connect()
     sweeps = [
         asyncio.create_task(Sweep(broker=broker).run_forever(), name="sweep of runs"),
-        asyncio.create_task(outbox.sweep_forever(), name="sweep of the outbox"),
+        asyncio.create_task(outbox.Sender().run_forever(), name="outbox"),
     ]
     _end_feeds_on_signals()
     await send({"type": "lifespan.startup.complete"})

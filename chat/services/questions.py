@@ -94,10 +94,11 @@ def _earlier(caller: Caller, key: str, digest: str) -> Message | None:
 
 
 def _accept(caller: Caller, question: Question) -> Message:
-    conversation = _conversation(caller, question)
     _refuse_too_many(caller)
+    conversation = _conversation(caller, question)
     position = conversations.next_position(conversation)
-    Message.objects.create(
+    answer = Message(conversation=conversation, position=position + 1, role=Message.Role.ASSISTANT)
+    asked = Message(
         conversation=conversation,
         position=position,
         role=Message.Role.USER,
@@ -105,7 +106,7 @@ def _accept(caller: Caller, question: Question) -> Message:
         text=question.text,
         attachments=question.attachments,
     )
-    answer = Message.objects.create(conversation=conversation, position=position + 1, role=Message.Role.ASSISTANT)
+    Message.objects.bulk_create([asked, answer])
     application = conversation.application
     Run.objects.create(
         message=answer,
@@ -116,8 +117,7 @@ def _accept(caller: Caller, question: Question) -> Message:
     )
     started = {"message_id": str(answer.pk), "conversation_id": str(conversation.pk)}
     journal.create(stream=message_stream(answer.pk), events=[Event(EventId(1, 0), Type.STARTED, started, now_ms())])
-    conversation.updated_at = timezone.now()
-    conversation.save(update_fields=["updated_at"])
+    Conversation.objects.filter(pk=conversation.pk).update(updated_at=timezone.now())
     defer_answer(answer.pk)
     announce(message=answer, type=Type.MESSAGE_STARTED, status=Run.Status.QUEUED)
     return answer

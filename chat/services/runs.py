@@ -136,6 +136,12 @@ def _given_prompts(context: dict[str, Any]) -> list[str]:
     return [turn["content"] for turn in context.get("history") or [] if turn["role"] == "system"]
 
 
+def queued(*, limit: int) -> list[uuid.UUID]:
+    """The runs that have waited longest for a worker."""
+    waiting = Run.objects.filter(status=Run.Status.QUEUED, stop_requested_at=None).order_by("created_at")
+    return list(waiting.values_list("pk", flat=True)[:limit])
+
+
 def hand_back(*, claim: Claim) -> bool:
     """Returns a run that has produced nothing to the queue; False when it is no longer ours."""
     with transaction.atomic():

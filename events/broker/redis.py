@@ -28,6 +28,7 @@ from events.broker.scripts import (
     READ_DURABLE,
     RELEASE_SLOT,
     SEED,
+    SEED_SHORT,
 )
 from events.conf import conf
 from events.event import Event, EventId, pack, unpack
@@ -205,7 +206,12 @@ class RedisBroker(BaseBroker):
         return None if head < 0 else EventId(head, 0)
 
     async def seed(self, stream: Stream, lease: int, events: Sequence[Event]) -> Appended:
-        """See `BaseBroker`. Prepared in a second key and renamed, so that no reader sees half of it."""
+        """See `BaseBroker`. A long one is prepared in a second key and renamed, so that no reader sees half of it."""
+        if 0 < len(events) <= SEED_CHUNK:
+            packed = [pack(event.type, event.data, event.at) for event in events]
+            args = [self._channel(stream.name), stream.name, lease, *packed]
+            [answer] = await self._run([(SEED_SHORT, self._keys(stream), args)])
+            return Appended(answer.decode())
         prepared = f"{self._key(stream)}:seed:{lease}"
         with _reaching_redis():
             async with asyncio.timeout(COMMAND_SECONDS * 4):

@@ -48,6 +48,17 @@ redis.call('PUBLISH', ARGV[1], ARGV[2])
 return 'ok'
 """
 
+# KEYS stream, meta. ARGV channel, name, lease, then packed events from id 1 on. SEED in one step, for short streams.
+SEED_SHORT = """
+local lease = tonumber(redis.call('HGET', KEYS[2], 'lease') or '0')
+if lease > tonumber(ARGV[3]) then return 'stale' end
+redis.call('DEL', KEYS[1])
+for i = 4, #ARGV do redis.call('XADD', KEYS[1], string.format('%.0f-0', i - 3), 'e', ARGV[i]) end
+redis.call('HSET', KEYS[2], 'lease', ARGV[3], 'head', string.format('%.0f', #ARGV - 3))
+redis.call('PUBLISH', ARGV[1], ARGV[2])
+return 'ok'
+"""
+
 # KEYS stream. ARGV channel, name, about how many to keep, seconds to live, then packed events.
 APPEND = """
 local ids = {}
@@ -157,6 +168,7 @@ HASHES = {
         APPEND_DURABLE,
         FENCE,
         SEED,
+        SEED_SHORT,
         APPEND,
         APPEND_ONCE,
         READ_DURABLE,
