@@ -171,3 +171,19 @@ class Chunk(models.Model):
 
     def __str__(self) -> str:
         return f"{self.document_id}#{self.position}"
+
+
+class ChunkVector(models.Model):
+    """One embedding of a chunk. The column `embedding` is not declared here: see `knowledge/vectors.py`.
+
+    Postgres itself deletes them with their chunk: Django would first fetch what it deletes.
+    """
+
+    chunk = models.ForeignKey(Chunk, on_delete=models.DO_NOTHING, db_constraint=False, related_name="+")
+    document = models.ForeignKey(Document, on_delete=models.DO_NOTHING, db_constraint=False, related_name="+")
+
+    class Meta:
+        db_table = "knowledge_vector"
+
+    def __str__(self) -> str:
+        return f"vector of {self.chunk_id}"

@@ -1,6 +1,6 @@
 """What Postgres itself searches.
 
-The table of embeddings: of pgvector's type when the database has pgvector and lets us install it, else bytes.
+The embeddings: of pgvector's type when the database has pgvector and lets us install it, else bytes.
 The column `search` of chunks: stemmed as English, which leaves the words of other languages nearly as they are;
 characters of scripts without spaces are words of their own, so that phrases of them are found.
 """
@@ -15,28 +15,22 @@ SEARCH = (
 )
 
 
-VECTORS = """
-CREATE TABLE knowledge_vector (
-    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    chunk_id bigint NOT NULL REFERENCES knowledge_chunk ON DELETE CASCADE,
-    document_id bigint NOT NULL,
-    embedding {kind} NOT NULL
-)"""
-
-
-def create_vectors(apps, schema_editor):
+def add_embeddings(apps, schema_editor):
     connection = schema_editor.connection
+    kind = "vector" if install_pgvector(connection) else "bytea"
     with connection.cursor() as cursor:
-        cursor.execute(VECTORS.format(kind="vector" if install_pgvector(connection) else "bytea"))
+        cursor.execute(f"ALTER TABLE knowledge_vector ADD COLUMN embedding {kind} NOT NULL")
         # Not compressible: spare Postgres the attempt.
         cursor.execute("ALTER TABLE knowledge_vector ALTER COLUMN embedding SET STORAGE EXTERNAL")
-        cursor.execute("CREATE INDEX knowledge_vector_chunk ON knowledge_vector (chunk_id)")
-        cursor.execute("CREATE INDEX knowledge_vector_document ON knowledge_vector (document_id)")
+        cursor.execute(
+            "ALTER TABLE knowledge_vector ADD CONSTRAINT knowledge_vector_chunk "
+            "FOREIGN KEY (chunk_id) REFERENCES knowledge_chunk ON DELETE CASCADE"
+        )
 
 
-def drop_vectors(apps, schema_editor):
+def drop_embeddings(apps, schema_editor):
     with schema_editor.connection.cursor() as cursor:
-        cursor.execute("DROP TABLE knowledge_vector")
+        cursor.execute("ALTER TABLE knowledge_vector DROP COLUMN embedding, DROP CONSTRAINT knowledge_vector_chunk")
 
 
 def install_pgvector(connection):
@@ -57,7 +51,7 @@ class Migration(migrations.Migration):
     dependencies = [("knowledge", "0001_initial")]
 
     operations = [
-        migrations.RunPython(create_vectors, drop_vectors),
+        migrations.RunPython(add_embeddings, drop_embeddings),
         migrations.RunSQL(SEARCH, "ALTER TABLE knowledge_chunk DROP COLUMN search"),
         migrations.RunSQL("CREATE INDEX knowledge_chunk_search ON knowledge_chunk USING gin (search)", migrations.RunSQL.noop),
     ]
