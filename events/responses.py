@@ -87,9 +87,14 @@ class EventStreamResponse(HttpResponseBase):
                 await self.closing()
 
     async def _write_feed(self, feed: Feed, send: Send) -> None:
-        encoder = self._encoder
-        while (batch := await feed.next()) is not None:
-            if self.guard is not None and not await self.guard.allows():
+        encoder, guard = self._encoder, self.guard
+        while True:
+            if guard is not None:
+                feed.look_by = guard.due
+            batch = await feed.next()
+            if batch is None:
+                return
+            if guard is not None and not await guard.allows():
                 await send({"type": "http.response.body", "body": self._expired, "more_body": True})
                 return
             data = sse.KEEPALIVE if batch is KEEPALIVE else batch.encoded(encoder)

@@ -7,7 +7,10 @@ from typing import Any
 from events import sse
 from events.event import Event, to_json
 from events.hub import Batch
+from events.publishing import now_ms
 from events.streams import Stream
+
+RESTARTED = "backlog.restarted"
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +26,16 @@ class UserFeedDialect:
     def pending_frame(self, event: Event) -> bytes:
         """An event that is told again because it is not over; without an id, it is not a place to resume from."""
         return sse.frame(to_json(self._envelope(event)))
+
+    def gap_frames(self, batch: Batch) -> bytes:
+        """The notice before a batch that does not follow what was told so far.
+
+        A reader may forget its cursor at the notice. Where no event comes with it that gives a new one,
+        a frame of its own does: what is published while the reader is away is then not lost to it.
+        """
+        if batch.events or batch.last is None:
+            return truncated_frame(batch)
+        return truncated_frame(batch) + self.frame(Event(batch.last, RESTARTED, {}, now_ms()))
 
     def _envelope(self, event: Event) -> dict[str, Any]:
         return {

@@ -21,7 +21,7 @@ from events.pending import pending_events
 from events.responses import EventStreamResponse, stream_endpoint
 from events.serializers import PublicationSerializer
 from events.streams import Stream, parse_cursor
-from events.userfeed import EXPIRED, UserFeedDialect, truncated_frame
+from events.userfeed import EXPIRED, UserFeedDialect
 
 BACK_AT_ONCE_MS = 200
 
@@ -60,7 +60,7 @@ async def user_feed(request: HttpRequest) -> HttpResponseBase:
         ),
         encoder=dialect,
         prelude=sse.CONNECTED + sse.retry(BACK_AT_ONCE_MS) + told,
-        truncated=truncated_frame,
+        truncated=dialect.gap_frames,
         guard=Guard(scope, caller),
         expired=EXPIRED,
         closing=slot.give_back,
