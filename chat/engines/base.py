@@ -19,7 +19,8 @@ class EngineRequest:
 
     `history` holds the earlier turns, oldest first, without `question`; `attachments` are
     texts the user attached, as (name, text); `options` are the request's other fields
-    (temperature, max_tokens, seed, and what the scripted engine is to do).
+    (temperature, max_tokens, seed, and what the scripted engine is to do). `grounded`: the
+    answer may rest on the attachments only, also when there are none.
     """
 
     question: str
@@ -27,6 +28,7 @@ class EngineRequest:
     system_prompt: str = ""
     attachments: tuple[tuple[str, str], ...] = ()
     options: dict[str, Any] = field(default_factory=dict)
+    grounded: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,9 +1,11 @@
 """Answers without a language model: quotes the sentences that match the question.
 
-Looks in the attached texts and in the conversation. Sentences are ranked with BM25 (Robertson
-and Zaragoza, 2009). Nothing here knows a language: words are runs of letters and digits (pairs
-of characters in scripts written without spaces), and what is common in the texts counts little
-by itself, so no list of stop words is needed. The same request has always the same answer.
+Looks in the attached texts and in the conversation; for a grounded answer in the texts alone.
+Sentences are ranked with BM25 (Robertson and Zaragoza, 2009); what stands above one - the name of
+its text, a heading, the head of a table - counts as well, but less. Nothing here knows a language:
+words are runs of letters and digits (pairs of characters in scripts written without spaces), and
+what is common in the texts counts little by itself, so no list of stop words is needed. The same
+request has always the same answer.
 """
 
 import asyncio
@@ -19,6 +21,7 @@ from chat.engines.text import clean_text
 
 NOTICE = "I have no language model here and can only quote."
 NOTHING = "Nothing in {where} matches your question."
+NO_ANSWER = "The sources hold no answer to your question."
 MAX_QUOTES = 4
 MAX_SENTENCE_CHARS = 600
 EXCERPT_CHARS = 300
@@ -26,8 +29,12 @@ WORDS_PER_PART = 3
 # BM25's usual constants.
 K1, B = 1.2, 0.75
 LONG_WORD = 6
-# A sentence must match words that carry so much of the question's weight, else it is no answer.
+# A sentence and what stands above it must match words that carry so much of the question's weight, else it is no answer.
 LEAST_COVERAGE = 0.25
+# The sentence by itself so much.
+LEAST_OF_ITS_OWN = 0.15
+# What a word above a sentence is worth against one in it.
+ABOVE = 0.5
 # A sentence this much weaker than the best is not quoted beside it.
 LEAST_OF_BEST = 0.5
 
@@ -35,17 +42,21 @@ LEAST_OF_BEST = 0.5
 _SENTENCE_END = re.compile(
     "(?:(?<=[.!?\u2026])|(?<=[.!?\u2026][\"')\\]\u00bb\u201d\u2019]))\\s+|(?<=[\u3002\uff01\uff1f\uff61])|\n+"
 )
-_WORD = re.compile(r"\w+")
+_WORD = re.compile(r"[^\W_]+")
+_INSIDE = "`(\"'"
+_HEADING = re.compile(r"#{1,6}\s")
+_TABLE_RULE = re.compile(r"\|[|:\-\s]+")
 _UNSPACED = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]+")
 
 
 @dataclass(frozen=True, slots=True)
 class Sentence:
-    """A sentence, its words, and the number of its attachment; 0: it was said in the conversation."""
+    """A sentence, its words, the number of its attachment (0: it was said in the conversation), and the words above it."""
 
     text: str
     words: tuple[str, ...]
     source: int
+    above: frozenset[str] = frozenset()
 
 
 class ExtractiveEngine(BaseEngine):
@@ -67,15 +78,20 @@ def compose(request: EngineRequest) -> tuple[str, tuple[dict[str, Any], ...]]:
     """The whole answer and its sources, whose `index` is the [n] in the answer."""
     sentences = list(_sentences(request))
     quotes = best(request.question, sentences)
-    where = "the attached texts or this conversation" if request.attachments else "this conversation"
     sources = tuple(
         {"index": number, "title": clean_text(name), "text": _excerpt(number, text, quotes)}
         for number, (name, text) in enumerate(request.attachments, 1)
     )
     if not quotes:
-        return f"{NOTICE} {NOTHING.format(where=where)}", sources
+        return f"{NOTICE} {_nothing(request)}", sources
     lines = [f"> {quote.text} [{quote.source}]" if quote.source else f"> {quote.text}" for quote in quotes]
     return "\n\n".join([f"{NOTICE} This matches your question:", *lines]), sources
+
+
+def _nothing(request: EngineRequest) -> str:
+    if request.grounded:
+        return NO_ANSWER
+    return NOTHING.format(where="the attached texts or this conversation" if request.attachments else "this conversation")
 
 
 def best(question: str, sentences: list[Sentence]) -> list[Sentence]:
@@ -88,13 +104,16 @@ def best(question: str, sentences: list[Sentence]) -> list[Sentence]:
     weights = _weights(asked, counted)
     average = sum(len(sentence.words) for sentence in sentences) / len(sentences)
     total = sum(weights.values())
+    above = {words: {forms[word] for word in words if word in forms} for words in {each.above for each in sentences}}
     ranked = []
     for position, (sentence, counts) in enumerate(zip(sentences, counted, strict=True)):
-        if sum(weights[word] for word in counts) < LEAST_COVERAGE * total:
+        own = sum(weights[word] for word in counts)
+        around = ABOVE * sum(weights[word] for word in sorted(above[sentence.above] - counts.keys()))
+        if own < LEAST_OF_ITS_OWN * total or own + around < LEAST_COVERAGE * total:
             continue
         length = K1 * (1 - B + B * len(sentence.words) / average)
         score = sum(weights[word] * count * (K1 + 1) / (count + length) for word, count in counts.items())
-        ranked.append((-score, position))
+        ranked.append((-score - around, position))
     ranked.sort()
     return _distinct(sentences[position] for score, position in ranked if score <= LEAST_OF_BEST * ranked[0][0])
 
@@ -114,26 +133,71 @@ def words_of(text: str) -> list[str]:
 
 def _sentences(request: EngineRequest) -> Iterable[Sentence]:
     """The attached texts' sentences, then those said in the conversation, newest turn first."""
-    texts = [(number, text) for number, (_, text) in enumerate(request.attachments, 1)]
-    # Our own earlier answers only repeat what was quoted.
-    texts += [(0, turn.text) for turn in reversed(request.history) if not turn.text.startswith(NOTICE)]
-    for source, text in texts:
-        for piece in _SENTENCE_END.split(clean_text(text)):
-            sentence = " ".join(piece.split())
-            if words := words_of(sentence):
-                shown = sentence if len(sentence) <= MAX_SENTENCE_CHARS else f"{sentence[:MAX_SENTENCE_CHARS]}…"
-                yield Sentence(shown, tuple(words), source)
+    for number, (name, text) in enumerate(request.attachments, 1):
+        yield from _sentences_of(text, number, name)
+    if not request.grounded:
+        for turn in reversed(request.history):
+            # Our own earlier answers only repeat what was quoted.
+            if not turn.text.startswith(NOTICE):
+                yield from _sentences_of(turn.text, 0, "")
+
+
+def _sentences_of(text: str, source: int, name: str) -> Iterable[Sentence]:
+    lines = _lines(clean_text(text))
+    found = False
+    for line, above in _with_what_is_above(lines, name):
+        for piece in _SENTENCE_END.split(line):
+            if made := _sentence(piece, source, above):
+                found = True
+                yield made
+    if not found:
+        # Nothing but headings: then they are all that is said.
+        yield from (made for line in lines if (made := _sentence(line, source, frozenset())))
+
+
+def _sentence(piece: str, source: int, above: frozenset[str]) -> Sentence | None:
+    text = " ".join(piece.split())
+    words = words_of(text)
+    shown = text if len(text) <= MAX_SENTENCE_CHARS else f"{text[:MAX_SENTENCE_CHARS]}…"
+    return Sentence(shown, tuple(words), source, above) if words else None
+
+
+def _lines(text: str) -> list[str]:
+    """The lines; one that goes on as no sentence begins is part of the line before, which was only wrapped there."""
+    lines: list[list[str]] = []
+    for line in map(str.strip, text.split("\n")):
+        wrapped = line[:1].islower() or (line[:1] in _INSIDE and not line.startswith("```"))
+        if line and wrapped and lines and lines[-1][0][:1] not in ("", "#", "|"):
+            lines[-1].append(line)
+        else:
+            lines.append([line])
+    return [" ".join(parts) for parts in lines]
+
+
+def _with_what_is_above(lines: list[str], name: str) -> Iterable[tuple[str, frozenset[str]]]:
+    """The lines that say something, each with the words of the text's name, its heading and the head of its table."""
+    named = frozenset(words_of(name))
+    heading = above = named
+    for line, following in zip(lines, [*lines[1:], ""], strict=True):
+        if _HEADING.match(line):
+            heading = above = named | set(words_of(line))
+        elif line.startswith("|") and _TABLE_RULE.fullmatch(following):
+            above = heading | set(words_of(line))
+        else:
+            if not line.startswith("|"):
+                above = heading
+            yield line, above
 
 
 def _forms(asked: list[str], sentences: list[Sentence]) -> dict[str, str]:
     """Which words of the texts count as which word of the question: the same, or one ending apart (refund, refunds)."""
     forms = {word: word for word in asked}
     stems = [word for word in asked if len(word) >= 4]
-    for found in {word for sentence in sentences for word in sentence.words}:
+    for found in {word for sentence in sentences for word in (*sentence.words, *sentence.above)}:
         if len(found) < 4 or found in forms:
             continue
         for word in stems:
-            if abs(len(word) - len(found)) <= 2 and (found.startswith(word) or word.startswith(found)):
+            if abs(len(word) - len(found)) <= 3 and (found.startswith(word) or word.startswith(found)):
                 forms[found] = word
                 break
     return forms

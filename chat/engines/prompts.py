@@ -25,7 +25,14 @@ def chat_messages(request: EngineRequest) -> list[ChatMessage]:
 
 def _question(request: EngineRequest) -> str:
     """The question, after the attached texts, numbered as they are to be cited."""
-    if not request.attachments:
+    rule = ""
+    if request.grounded:
+        rule = " Answer from them only; when they hold no answer, say so."
+        if not request.attachments:
+            return (
+                f"No text was found to answer this from: say so, and do not answer from memory.\n\nQuestion: {request.question}"
+            )
+    elif not request.attachments:
         return request.question
     texts = "\n\n".join(f"[{number}] {name}\n{text}" for number, (name, text) in enumerate(request.attachments, 1))
-    return f"Texts, to be cited as [n]:\n\n{texts}\n\nQuestion: {request.question}"
+    return f"Texts, to be cited as [n]:{rule}\n\n{texts}\n\nQuestion: {request.question}"

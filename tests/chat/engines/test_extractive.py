@@ -3,7 +3,7 @@ import time
 import pytest
 
 from chat.engines.base import Finish, Sources, Turn
-from chat.engines.extractive import NOTICE, ExtractiveEngine, words_of
+from chat.engines.extractive import NO_ANSWER, NOTICE, ExtractiveEngine, words_of
 from tests.chat.engines.answers import parts_of, text_of
 
 FRANCE = ("france.txt", "France is a country. The capital of France is Paris. Its wine costs 3.14 euros a glass.")
@@ -98,3 +98,51 @@ async def test_a_large_text_is_read_in_seconds_and_one_sentence_is_not_endless()
 
 def test_words_of_unspaced_scripts_are_pairs() -> None:
     assert words_of("Hello 東京都 a1") == ["hello", "東京", "京都", "a1"]
+
+
+GUIDE = (
+    "guide",
+    """# Operating
+
+## Redis is full
+
+Raise `maxmemory`, or lower
+`EVENTS_HOT_SECONDS`. Never evict.
+
+## Codes
+
+| code | HTTP status |
+|---|---|
+| `lease_lost` | 409 |
+| `too_large` | 413 |
+""",
+)
+
+
+@pytest.mark.parametrize(
+    ("question", "quoted"),
+    [
+        ("What do I lower when Redis is full?", "> Raise `maxmemory`, or lower `EVENTS_HOT_SECONDS`. [1]"),
+        ("Which HTTP status does a lost lease have?", "> | `lease_lost` | 409 | [1]"),
+    ],
+)
+async def test_what_stands_above_a_sentence_counts_but_is_no_answer(question: str, quoted: str) -> None:
+    assert (await answer(question, attachments=(GUIDE,), grounded=True)).split("\n\n")[1] == quoted
+
+
+async def test_a_heading_alone_does_not_answer() -> None:
+    assert ">" not in await answer("Redis", attachments=(("t", "# Redis\n\nNever evict."),))
+
+
+async def test_a_text_of_headings_only_is_quoted() -> None:
+    assert "> # The capital of France is Paris [1]" in await answer(
+        "capital of France", attachments=(("t", "# The capital of France is Paris"),)
+    )
+
+
+async def test_a_grounded_answer_quotes_the_texts_alone() -> None:
+    history = (Turn("user", "What is the capital of Norway? Oslo is the capital of Norway."),)
+    assert "Oslo" in await answer("capital of Norway", history=history)
+    assert (await answer("capital of Norway", history=history, grounded=True)) == f"{NOTICE} {NO_ANSWER}"
+    assert (await answer("airspeed of a swallow", attachments=(FRANCE,), grounded=True)) == f"{NOTICE} {NO_ANSWER}"
+    assert "Paris. [1]" in await answer("capital of France", attachments=(FRANCE,), history=history, grounded=True)

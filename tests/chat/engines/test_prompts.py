@@ -18,3 +18,12 @@ def test_attached_texts_are_numbered_as_they_are_to_be_cited() -> None:
 def test_every_message_can_be_encoded() -> None:
     for message in chat_messages(EngineRequest("\ud83d", system_prompt="\udc00", history=(Turn("user", "\x00"),))):
         assert message["content"] == "\ufffd"
+
+
+def test_a_grounded_question_says_what_it_may_be_answered_from() -> None:
+    (asked,) = chat_messages(EngineRequest("Why?", attachments=(("a", "A."),), grounded=True))
+    assert "[1] a\nA." in asked["content"]
+    assert "from them only" in asked["content"]
+    (nothing,) = chat_messages(EngineRequest("Why?", grounded=True))
+    assert "No text was found" in nothing["content"]
+    assert nothing["content"].endswith("Why?")
