@@ -1,5 +1,7 @@
 """Addresses of the engine: the user feed."""
 
+from typing import Any
+
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from rest_framework.permissions import IsAdminUser
@@ -77,7 +79,8 @@ class PublishView(APIView):
         many = isinstance(request.data, list)
         if many and len(request.data) > conf.EVENTS_PUBLISH_MAX:
             raise InvalidRequest(f"At most {conf.EVENTS_PUBLISH_MAX} events are accepted at once.")
-        serializer = PublicationSerializer(data=request.data, many=many, allow_empty=False)
+        only_lists: dict[str, Any] = {"allow_empty": False} if many else {}
+        serializer = PublicationSerializer(data=request.data, many=many, **only_lists)
         serializer.is_valid(raise_exception=True)
         ids = external.publish_all(items=serializer.validated_data if many else [serializer.validated_data])
         return Response({"ids": ids}, status=202)
