@@ -4,7 +4,7 @@ from django.contrib import admin
 from django.urls import include, path
 
 from events.views import PublishView, user_feed
-from realtime_project import views
+from realtime_project import pages, views
 
 urlpatterns = [
     path("healthz", views.healthz),
@@ -15,6 +15,8 @@ urlpatterns = [
     path("api/v1/auth/", include("accounts.urls")),
     path("api/events", user_feed),
     path("api/v1/events", PublishView.as_view()),
+    path("sources", pages.sources, name="sources"),
+    path("explorer", pages.explorer, name="explorer"),
     path("", include("accounts.page_urls")),
     path("", include("knowledge.urls")),
     path("", include("chat.urls")),

@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 TESTS = Path("tests/browser/js")
-MODULE_FOLDERS = ("events/static/events", "chat/static/chat")
+STATIC_FOLDERS = ("events/static", "chat/static", "knowledge/static")
 
 
 @pytest.fixture
@@ -24,9 +24,10 @@ def node() -> str:
 
 @pytest.fixture
 def modules(tmp_path: Path) -> Path:
-    """A copy of the modules and their tests, beside a package.json that says what they are; the served folders need none."""
-    for folder in (*MODULE_FOLDERS, str(TESTS)):
-        shutil.copytree(ROOT / folder, tmp_path / folder)
+    """The modules below `static`, side by side as they are served, their tests, and a package.json that says what they are."""
+    for folder in STATIC_FOLDERS:
+        shutil.copytree(ROOT / folder, tmp_path / "static", dirs_exist_ok=True)
+    shutil.copytree(ROOT / TESTS, tmp_path / TESTS)
     (tmp_path / "package.json").write_text('{"type": "module"}')
     return tmp_path
 
@@ -40,4 +41,4 @@ def test_module(node: str, modules: Path, name: str) -> None:
 
 
 def test_there_are_module_tests() -> None:
-    assert {path.name for path in (ROOT / TESTS).glob("*.test.mjs")} >= {"sse.test.mjs", "stream.test.mjs"}
+    assert {path.name for path in (ROOT / TESTS).glob("*.test.mjs")} >= {"sse.test.mjs", "stream.test.mjs", "feed.test.mjs"}

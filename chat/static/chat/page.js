@@ -1,13 +1,12 @@
 /** The chat page: puts its parts together. */
 
-import { openSharedFeed } from "../events/shared-feed.js";
+import { connection, feed, watch } from "../events/shell.js";
 import { newKey, RequestError } from "./api.js";
 import { Composer } from "./composer.js";
-import { ConnectionLine } from "./connection.js";
 import { ConversationList, UNTITLED } from "./conversations.js";
 import { Drawer } from "./drawer.js";
 import { Naming } from "./naming.js";
-import { Notice } from "./notice.js";
+import { Notice } from "../events/notice.js";
 import { StickyScroll } from "./scrolling.js";
 import { Thread } from "./thread.js";
 import { engineWords, failureWords, statusWords } from "./words.js";
@@ -35,10 +34,6 @@ class ChatPage {
     const onError = (/** @type {unknown} */ error) => this._onError(error);
     this._drawer = new Drawer({ drawer: byId("drawer"), toggle: byId("drawer-toggle"), close: byId("drawer-close"), shade: byId("drawer-shade"), rest: byId("conversation") });
     this._notice = new Notice({ box: byId("notice"), words: byId("notice-words"), retry: byId("notice-retry"), login: byId("notice-login"), dismiss: byId("notice-dismiss") });
-    this._connection = new ConnectionLine(
-      { line: byId("connection"), words: byId("connection-words"), retry: byId("connection-retry"), login: byId("connection-login") },
-      { announce, onRetry: () => this._retryNow() },
-    );
     this._list = new ConversationList(
       { list: byId("conversation-list"), note: byId("conversation-note"), more: byId("conversation-more") },
       { onOpen: (id) => this._go(id), onChange: () => this._showTitle(), onError },
@@ -50,7 +45,7 @@ class ChatPage {
         onRetry: (question) => this._send(question, newKey()),
         onRunning: () => this._showRunning(),
         onFinished: (status) => this._onFinished(status),
-        onStreamState: (key, state, detail) => this._connection.set(key, state, detail),
+        onStreamState: (key, state, detail) => connection.set(key, state, detail),
         onError,
       },
     );
@@ -66,6 +61,7 @@ class ChatPage {
   }
 
   _listen() {
+    byId("connection-retry").addEventListener("click", () => this._thread.retryNow());
     window.addEventListener("popstate", () => this._open(conversationInAddress()));
     byId("new-conversation").addEventListener("click", () => this._go(null));
     byId("examples").addEventListener("click", (/** @type {MouseEvent} */ event) => {
@@ -74,13 +70,8 @@ class ChatPage {
   }
 
   start() {
-    this._feed = openSharedFeed({
-      name: `throughline-feed-${this._data.user.id}`,
-      url: "/api/events",
-      onEvent: (event) => this._onFeed(event.json),
-      onState: (state, detail) => this._connection.set("feed", state, detail),
-      onGap: () => this._refreshAll(),
-    });
+    feed.listen({ onEvent: (event) => this._onFeed(event), onStale: () => this._refreshAll() });
+    watch((event) => event.payload?.conversation_id !== undefined && event.payload.conversation_id === this._thread.conversationId);
     this._list.refresh().catch((error) => this._onError(error));
     this._open(conversationInAddress());
   }
@@ -203,11 +194,6 @@ class ChatPage {
 
   _refreshThread() {
     this._thread.refresh().then(() => this._showEmpty(), (error) => this._onError(error));
-  }
-
-  _retryNow() {
-    this._feed?.retryNow();
-    this._thread.retryNow();
   }
 
   /** @param {string} status */

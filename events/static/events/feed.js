@@ -229,7 +229,9 @@ export class Feed {
   /** @param {any} said */
   _do(said) {
     if (said.kind === "event") {
-      if (said.event.id === null || this._seen.take(said.event.id)) this._tellAll((listener) => listener.onEvent?.(said.event));
+      // An empty backlog gives a new cursor with this, after it has said that events are missing.
+      if (said.event.type === "backlog.restarted") this._seen.take(said.event.id);
+      else if (said.event.id === null || this._seen.take(said.event.id)) this._tellAll((listener) => listener.onEvent?.(said.event));
     } else if (said.kind === "stale") {
       if (said.gap.reason === "unknown_cursor" || said.gap.reason === "malformed") this._seen.rewind();
       this._tellAll((listener) => listener.onStale?.(said.gap));

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { AnswerReader, isAnswerEnd } from "../../../chat/static/chat/answer.js";
+import { AnswerReader, isAnswerEnd } from "../../../static/chat/answer.js";
 
 class Sink {
   text = "";

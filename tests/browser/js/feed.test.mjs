@@ -2,8 +2,8 @@ import assert from "node:assert/strict";
 import http from "node:http";
 import { after, afterEach, before, beforeEach, test } from "node:test";
 
-import { openFeed } from "../../../events/static/events/feed.js";
-import { isAfter, Seen, StoredCursor } from "../../../events/static/events/position.js";
+import { openFeed } from "../../../static/events/feed.js";
+import { isAfter, Seen, StoredCursor } from "../../../static/events/position.js";
 import { newBrowser, Storage } from "./tabs.mjs";
 
 /** A feed as the server keeps one: everything after a cursor, then live. */
@@ -216,6 +216,19 @@ test("an unknown cursor says that state must be fetched anew, and gives a usable
   await until(() => isLive(back));
   assert.equal(log.requests.at(-1), log.events[0]); // an earlier id than the one before, because the server's ids begin anew
   assert.deepEqual(back.gaps, []);
+});
+
+test("an emptied backlog gives a new cursor, which is no event to anybody", async () => {
+  storage.setItem(`throughline-feed:http://127.0.0.1:${server.address().port}/api/events:${user}:cursor`, "5-0");
+  const restarted = log.publish("backlog.restarted");
+  const tab = openTab();
+  await until(() => tab.feed.cursor === restarted);
+  tab.close();
+  log.publish("next");
+  const back = openTab();
+  await saw(back, "next");
+  assert.equal(log.requests.at(-1), restarted);
+  assert.deepEqual([tab.types, tab.gaps, back.gaps], [[], ["unknown_cursor"], []]);
 });
 
 test("a backlog told again is not told again to a tab that has seen it", async () => {

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { EventStreamParser, EventTooLongError } from "../../../events/static/events/sse.js";
+import { EventStreamParser, EventTooLongError } from "../../../static/events/sse.js";
 
 const bytes = (text) => new TextEncoder().encode(text);
 

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import http from "node:http";
 import { after, afterEach, before, test } from "node:test";
 
-import { backOff, openStream, parseRetryAfter } from "../../../events/static/events/stream.js";
+import { backOff, openStream, parseRetryAfter } from "../../../static/events/stream.js";
 
 const TEXT = "Žluťoučký kůň 🐎 — a line\nand “another” one.";
 const PIECES = [...TEXT].reduce((pieces, letter, index) => {

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { answerErrorWords, connectionWords, durationWords, engineWords, failureWords, isRunning, statusWords } from "../../../chat/static/chat/words.js";
+import { answerErrorWords, connectionWords, durationWords, engineWords, failureWords, isRunning, statusWords } from "../../../static/chat/words.js";
 
 test("durations are said in words", () => {
   assert.deepEqual([0, 1, 1000, 1001, 89_000, 90_000, 150_000].map(durationWords), [

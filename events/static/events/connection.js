@@ -23,6 +23,7 @@ export class ConnectionLine {
 
   /** @param {string} key  which stream @param {any} state @param {any} detail */
   set(key, state, detail) {
+    if (detail.reason === "push_disabled") state = "failed"; // over, but worth a word
     const isOver = state === "ended" || (state === "failed" && detail.reason !== "unauthorized" && key !== "feed");
     if (isOver) this._states.delete(key);
     else this._states.set(key, [state, detail, Date.now() + (detail.delayMs ?? 0)]);

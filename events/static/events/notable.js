@@ -1,0 +1,74 @@
+/** Which events of the user feed are worth a notice, and in which words. No state, no DOM: tested by itself. */
+
+/** @typedef {import("./notices.js").Notice} Notice */
+/** @typedef {Pick<Notice, "title"|"text"|"href"|"tone">} Words */
+
+/** @type {Record<string, (payload: any) => Partial<Words>|null>} Null: nobody need be told. */
+const KNOWN = {
+  "message.started": () => null,
+  "message.finished": (payload) => finished(payload),
+  "source.ingest.queued": () => null,
+  "source.ingest.progress": () => null,
+  "source.ingest.completed": (payload) => ({ title: "Source ready", text: `“${nameOf(payload)}” can be searched.`, href: "/sources", tone: "good" }),
+  "source.ingest.failed": (payload) => notTaken("Source not taken in", payload),
+  "attachment.queued": () => null,
+  "attachment.progress": () => null,
+  "attachment.completed": () => null,
+  "attachment.failed": (payload) => notTaken("Attachment not read", payload),
+  "tool.approval.required": () => ({ title: "An answer waits for your approval", href: "/" }),
+  "tool.approval.cleared": () => null,
+};
+
+/**
+ * The notice of an event; null when there is none to give. Types that are not known here - other services may publish any -
+ * give one when their payload holds `title`, `message` or `text`.
+ * @param {import("./feed.js").FeedEvent} event
+ * @returns {Notice|null}
+ */
+export function noticeOf({ id, type, ts, payload }) {
+  if (id === null) return null; // told again, not new
+  const given = Object.hasOwn(KNOWN, type) ? KNOWN[type](payload ?? {}) : free(type, payload ?? {});
+  if (given === null) return null;
+  return { id, at: Date.parse(ts) || Date.now(), title: given.title ?? type, text: short(given.text ?? ""), href: ownPath(given.href), tone: given.tone ?? "info" };
+}
+
+/** @param {any} payload @returns {Partial<Words>|null} */
+function finished({ status, conversation_id: conversation }) {
+  const href = typeof conversation === "string" ? `/?c=${encodeURIComponent(conversation)}` : "/";
+  if (status === "failed") return { title: "An answer has failed", text: "What had arrived is kept.", href, tone: "bad" };
+  return status === "cancelled" ? null : { title: "An answer is complete", href, tone: "good" };
+}
+
+/** @param {string} title @param {any} payload @returns {Partial<Words>|null} */
+function notTaken(title, payload) {
+  if (payload.cancelled) return null; // by the user's own hand
+  return { title, text: `“${nameOf(payload)}”: ${payload.error ?? "it could not be read."}`, href: "/sources", tone: "bad" };
+}
+
+/** @param {string} type @param {any} payload @returns {Partial<Words>|null} */
+function free(type, { title, message, text, body, href }) {
+  const [heading] = [title, type].filter(isText);
+  const said = [message, text, body].find(isText);
+  if (!isText(title) && said === undefined) return null;
+  return { title: short(heading), text: said ?? "", href };
+}
+
+/** @param {unknown} value @returns {value is string} */
+function isText(value) {
+  return typeof value === "string" && value.trim() !== "";
+}
+
+/** @param {any} payload */
+function nameOf(payload) {
+  return short(String(payload.filename ?? payload.name ?? "It"), 80);
+}
+
+/** @param {string} text @param {number} [longest] */
+function short(text, longest = 240) {
+  return text.length > longest ? `${text.slice(0, longest - 1)}…` : text;
+}
+
+/** Only a path of this server: an event must not lead elsewhere, nor run anything. @param {unknown} href */
+function ownPath(href) {
+  return typeof href === "string" && /^\/(?![/\\])[^\s\\]*$/.test(href) ? href : "";
+}

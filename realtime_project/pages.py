@@ -1,0 +1,24 @@
+"""Pages that stand for no single app: what someone who is logged in sees of their sources and of their feed."""
+
+from django.contrib.auth.decorators import login_required
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.views.decorators.csrf import ensure_csrf_cookie
+
+from knowledge.conf import conf as knowledge_conf
+from knowledge.extraction.kinds import KINDS
+
+
+@login_required
+@ensure_csrf_cookie
+def sources(request: HttpRequest) -> HttpResponse:
+    """`/sources`: what is searched in, and how its taking in goes."""
+    data = {"max_bytes": knowledge_conf.KNOWLEDGE_MAX_BYTES}
+    return render(request, "pages/sources.html", {"page_data": data, "kinds": list(KINDS)})
+
+
+@login_required
+@ensure_csrf_cookie
+def explorer(request: HttpRequest) -> HttpResponse:
+    """`/explorer`: the user's own feed, live."""
+    return render(request, "pages/explorer.html")
