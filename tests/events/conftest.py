@@ -84,10 +84,11 @@ def postgres_proxy(journal_db):
 
 
 def _use_postgres(**address):
-    # The pool keeps connections to the old address; every thread's connection shares the settings and the pool.
+    # Every thread's connection shares the settings and the pool. The settings first: a thread that is still at work
+    # makes the next pool as soon as this one is closed.
+    connection.settings_dict.update(address)
     connection.close()
     connection.close_pool()
-    connection.settings_dict.update(address)
 
 
 def a_backlog():

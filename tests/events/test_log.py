@@ -152,12 +152,10 @@ async def test_without_the_journal_what_the_broker_holds_is_read(log, postgres_p
     await in_broker(log.broker, hot, notes(1, 3))
     await log.broker.append([(backlog, packed(1))])
     postgres_proxy.cut()
-    loop = asyncio.get_running_loop()
-    started = loop.time()
     waiting = asyncio.create_task(log.read(cold, START))
     readings = await asyncio.gather(log.read(hot, START), log.read(backlog, START))
     assert [len(reading.events) for reading in readings] == [3, 1]
-    assert loop.time() - started < 0.25, "readers of the broker waited for the journal"
+    assert not waiting.done(), "readers of the broker waited for the journal"
     with pytest.raises(JournalUnavailable):
         await waiting
     heads = await log.heads([hot, backlog])
