@@ -114,13 +114,14 @@ class Driver:
 
     async def _grounded(self) -> EngineRequest:
         """The request with what it is to be answered from; readers are told first, also when there is nothing."""
-        request = self.claim.request
-        if self.claim.grounding is None or self.claim.requested_by is None:
+        request, wanted = self.claim.request, self.claim.grounding
+        if wanted is None:
             return request
-        found = await ground(query=request.question, wanted=self.claim.grounding, user_pk=self.claim.requested_by)
+        found = await ground(query=request.question, wanted=wanted, user_pk=self.claim.requested_by)
         self.started = True
-        self._append(Type.SOURCES, {"sources": clean_json(found.sources)})
-        return replace(request, attachments=(*request.attachments, *found.texts))
+        self._append(Type.SOURCES, found.event())
+        # Not what the conversation has attached: [n] is the number of a source, and of nothing else.
+        return replace(request, attachments=tuple(found.texts), grounded=wanted["context_mode"] != "none")
 
     def _take(self, part: EnginePart) -> None:
         match part:

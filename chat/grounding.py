@@ -1,131 +1,181 @@
 """What an answer is to rest on: passages of sources, given documents, or both, numbered as they are cited.
 
 `wanted` is the part of an S2 request that says so: `context_mode`, `rag_config`, `attachment_config`,
-`document_paths`, `embedding_model`.
+`document_paths`.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
-
-from rest_framework.exceptions import AuthenticationFailed
 
 from accounts.caller import Caller
 from accounts.threads import in_thread
 from accounts.verification import caller_of_user
 from chat.conf import conf
 from chat.engines.base import EngineError
-from events.exceptions import ThroughlineError
+from chat.engines.text import clean_json
+from events.event import to_json
+from events.exceptions import translated
+from knowledge.extraction.tokens import count_tokens
 from knowledge.services.documents import WholeDocument, read
 from knowledge.services.retrieval import Passage, SourceQuery, aretrieve
 
-EXCERPT_CHARS = 1000
-MOST_EXCERPTS = 50
-TOKENS_PER_CHAR = 0.25
+EXCERPTS_CHARS = (1000, 400, 150, 0)
+"""How much of each text readers are told; less where many texts would make an event too large for its readers."""
+TOLD_BYTES = 60_000
+MOST_PASSAGES = 50
+EXCERPTS_TOKENS = 1000
+"""How much of one document is taken where its whole content is not wanted and the request has no number."""
+SEPARATOR = "\n...\n"
+"""Between two passages of a document that do not follow each other."""
 
 
 @dataclass(slots=True)
 class Grounding:
-    """Texts for the engine, and in the same order what readers are told of them; `index` counts from 1."""
+    """Texts for the engine, and in the same order what readers are told of them; `index` counts from 1.
 
-    sources: list[dict[str, Any]] = field(default_factory=list)
+    `missing`: named sources that are not there for this caller.
+    """
+
     texts: list[tuple[str, str]] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+    _told: list[dict[str, Any]] = field(default_factory=list)
 
-    def add(self, title: str, text: str, **told: Any) -> None:
+    def add(self, title: str, text: str, *, heading: str = "", **told: Any) -> None:
         """One more text to cite."""
-        self.texts.append((title, text))
-        self.sources.append({"index": len(self.texts), "title": title, "text": text[:EXCERPT_CHARS], **told})
+        # A heading often says what its text is about, and the text no longer does.
+        self.texts.append((f"{title}: {heading}" if heading else title, text))
+        self._told.append({"index": len(self.texts), "title": title, "heading": heading} | told)
+
+    def event(self) -> dict[str, Any]:
+        """The data of the `sources` event."""
+        missing = {"missing": self.missing} if self.missing else {}
+        for chars in EXCERPTS_CHARS:
+            sources = [told | {"text": text[:chars]} for told, (_, text) in zip(self._told, self.texts, strict=True)]
+            data: dict[str, Any] = clean_json({"sources": sources, **missing})
+            if len(to_json(data)) <= TOLD_BYTES:
+                return data
+        # Then it is the metadata, which is the users' own.
+        return data | {"sources": [each | {"metadata": {}} for each in data["sources"]]}
 
 
-async def ground(*, query: str, wanted: dict[str, Any], user_pk: int) -> Grounding:
-    """Everything the request asks to answer from. Raises `EngineError` when a document is not there or the search fails."""
-    grounding = Grounding()
+async def ground(*, query: str, wanted: Mapping[str, Any], user_pk: int | None) -> Grounding:
+    """Everything the request asks to answer from.
+
+    Raises `EngineError`, its code `context_...`, when a document is not there, the search cannot be made, or the user is gone.
+    """
+    if user_pk is None:
+        raise EngineError("context_forbidden", "The account that asked this is no longer there.", retryable=False)
     mode = wanted["context_mode"]
+    config = wanted.get("attachment_config") or {}
+    grounding = Grounding()
     try:
         caller = await in_thread(caller_of_user, user_pk)
         if mode in ("rag", "hybrid"):
-            await _search(grounding, caller, query, wanted)
+            await _search(grounding, caller, query, wanted.get("rag_config") or {})
         if mode in ("attachment", "hybrid"):
-            given = (wanted.get("attachment_config") or {}).get("attachments", [])
-            await _documents(grounding, caller, query, wanted, [{"storage_key": item["storage_key"]} for item in given], given)
+            await _Documents(grounding, caller, query, config).add(config.get("attachments", []))
         if mode == "document":
-            paths = wanted.get("document_paths") or []
-            await _documents(grounding, caller, query, wanted, [{"path": path} for path in paths], [{} for _ in paths])
-    except AuthenticationFailed as error:
-        raise EngineError("not_allowed", str(error.detail), retryable=False) from error
-    except ThroughlineError as error:
-        raise EngineError(f"context_{error.code}", error.message, retryable=error.http_status >= 500) from error
+            await _Documents(grounding, caller, query, config).add(
+                [{"path": path} for path in wanted.get("document_paths") or []]
+            )
+    except EngineError:
+        raise
+    except Exception as error:
+        known = translated(error)
+        if known is None:
+            raise
+        raise EngineError(f"context_{known.code}", known.message, retryable=known.http_status >= 500) from error
     return grounding
 
 
-async def _search(grounding: Grounding, caller: Caller, query: str, wanted: dict[str, Any]) -> None:
-    config = wanted.get("rag_config") or {}
-    sources = [
-        SourceQuery(
-            name=source["name"],
-            limit=source["limit"],
-            similarity_threshold=source["similarity_threshold"],
-            weight=source["weight"],
-            metadata_filters=source["metadata_filters"],
-        )
-        for source in config.get("sources", [])
-    ]
+async def _search(grounding: Grounding, caller: Caller, query: str, config: Mapping[str, Any]) -> None:
+    names = ("name", "limit", "similarity_threshold", "weight", "metadata_filters")
     found = await aretrieve(
         caller=caller,
         query=query,
-        sources=sources,
+        sources=[SourceQuery(**{name: source[name] for name in names}) for source in config.get("sources", [])],
         strategy=config.get("retrieval_strategy", "merge"),
         max_total=config.get("max_total_results", 10),
     )
+    grounding.missing += found.missing
     for passage in found.passages:
-        grounding.add(passage.title, passage.text, **_told(passage))
+        grounding.add(
+            passage.title,
+            passage.text,
+            heading=passage.heading,
+            source=passage.source_name,
+            source_id=passage.source_id,
+            path=passage.path,
+            storage_key=passage.storage_key,
+            position=passage.position,
+            score=round(passage.score, 4),
+            similarity=round(passage.similarity, 4),
+            metadata=passage.metadata,
+        )
 
 
-def _told(passage: Passage) -> dict[str, Any]:
-    return {
-        "source": passage.source_name,
-        "source_id": passage.source_id,
-        "path": passage.path,
-        "heading": passage.heading,
-        "storage_key": passage.storage_key,
-        "position": passage.position,
-        "score": round(passage.score, 4),
-        "similarity": round(passage.similarity, 4),
-        "metadata": passage.metadata,
-    }
-
-
-async def _documents(
-    grounding: Grounding,
-    caller: Caller,
-    query: str,
-    wanted: dict[str, Any],
-    named: list[dict[str, str]],
-    given: list[dict[str, Any]],
-) -> None:
+class _Documents:
     """Exactly the named documents, one number each, in their order; all of them share the tokens there are."""
-    config = wanted.get("attachment_config") or {}
-    left = config.get("max_tokens") or conf.CHAT_CONTEXT_TOKENS
-    for number, (name, item) in enumerate(zip(named, given, strict=True)):
-        # What the earlier ones did not use is for the later ones.
-        share = max(1, left // (len(named) - number))
-        document = await in_thread(read, caller=caller, max_tokens=share, **name)
+
+    def __init__(self, grounding: Grounding, caller: Caller, query: str, config: Mapping[str, Any]) -> None:
+        self._grounding, self._caller, self._query, self._config = grounding, caller, query, config
+        self._left = min(config.get("max_tokens") or conf.CHAT_CONTEXT_TOKENS, conf.CHAT_CONTEXT_TOKENS)
+
+    async def add(self, named: list[dict[str, Any]]) -> None:
+        """Each with `storage_key` or `path`; may have `title`, `max_tokens` and `include_full_content` of its own."""
+        for number, item in enumerate(named):
+            # What the earlier ones did not use is for the later ones.
+            share = self._left // (len(named) - number)
+            self._left -= await self._add(item, share)
+
+    async def _add(self, item: Mapping[str, Any], share: int) -> int:
+        """Adds one, at most so many tokens of it (but something); how many it took."""
+        whole, wanted = item.get("include_full_content"), item.get("max_tokens")
+        if whole is None:
+            whole = self._config.get("include_full_content", True)
+        if wanted is None and not whole and self._config.get("max_tokens") is None:
+            wanted = EXCERPTS_TOKENS
+        tokens = max(1, min(share, wanted or share))
+        name = {key: item[key] for key in ("storage_key", "path") if key in item}
+        document = await in_thread(read, caller=self._caller, max_tokens=tokens, **name)
         text = document.text
-        if not config.get("include_full_content", True):
-            text = await _excerpts(caller, query, document, share)
-        left = max(0, left - round(len(text) * TOKENS_PER_CHAR))
-        told = {"source_id": document.source_id, "path": document.path, "storage_key": document.storage_key}
-        grounding.add(item.get("title") or document.title, text, **told, truncated=document.truncated, metadata=document.metadata)
+        if document.truncated and not whole:
+            text = await self._best_of(document, tokens) or text
+        text = await in_thread(_first_tokens, text, tokens)
+        self._grounding.add(
+            item.get("title") or document.title,
+            text,
+            source_id=document.source_id,
+            path=document.path,
+            storage_key=document.storage_key,
+            truncated=document.truncated or len(text) < len(document.text),
+            metadata=document.metadata,
+        )
+        return min(share, count_tokens(text))
+
+    async def _best_of(self, document: WholeDocument, tokens: int) -> str:
+        """The passages of a document that fit the question best, in the order of the document."""
+        wanted = SourceQuery(storage_keys=(document.storage_key,), limit=MOST_PASSAGES, similarity_threshold=0.0)
+        found = await aretrieve(
+            caller=self._caller, query=self._query, sources=[wanted], strategy="ensemble", max_total=MOST_PASSAGES
+        )
+        chosen: list[Passage] = []
+        for passage in found.passages:
+            tokens -= count_tokens(passage.text)
+            if chosen and tokens < 0:
+                break
+            chosen.append(passage)
+        chosen.sort(key=lambda passage: passage.position)
+        return SEPARATOR.join(passage.text for passage in chosen)
 
 
-async def _excerpts(caller: Caller, query: str, document: WholeDocument, tokens: int) -> str:
-    """The passages of a document that fit the question best, in their order; its beginning when none fits."""
-    wanted = SourceQuery(storage_keys=(document.storage_key,), limit=MOST_EXCERPTS, similarity_threshold=0.0)
-    found = await aretrieve(caller=caller, query=query, sources=[wanted], strategy="ensemble", max_total=MOST_EXCERPTS)
-    chosen: list[Passage] = []
-    for passage in found.passages:
-        tokens -= round(len(passage.text) * TOKENS_PER_CHAR)
-        if chosen and tokens < 0:
-            break
-        chosen.append(passage)
-    chosen.sort(key=lambda passage: passage.position)
-    return "\n...\n".join(passage.text for passage in chosen) or document.text
+def _first_tokens(text: str, tokens: int) -> str:
+    """The beginning of a text, with at most so many tokens: what is found and read comes in whole chunks, which may be more."""
+    if count_tokens(text) <= tokens:
+        return text
+    shortest, longest = 0, len(text)
+    while longest - shortest > 1:
+        middle = (shortest + longest) // 2
+        shortest, longest = (middle, longest) if count_tokens(text[:middle]) <= tokens else (shortest, middle)
+    return text[:shortest] or text[:1]

@@ -21,7 +21,8 @@ class RAGDialect:
 def _named(event: Event) -> tuple[str, dict[str, Any]] | None:
     match event.type:
         case Type.SOURCES:
-            return "sources", {"sources": event.data["sources"]}
+            # `missing`: named sources that are not there.
+            return "sources", {name: event.data[name] for name in ("sources", "missing") if name in event.data}
         case Type.TEXT_DELTA:
             return "text", {"content": event.data["text"]}
         case Type.COMPLETED:

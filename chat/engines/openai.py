@@ -86,7 +86,8 @@ class OpenAIEngine(BaseEngine):
         loop = asyncio.get_running_loop()
         client = self._open()
         deadline = loop.time() + conf.ENGINE_FIRST_BYTE_SECONDS
-        model = self._model or await self._first_model(client, deadline)
+        # Of the application or of the request, before the engine's own.
+        model = str(request.options.get("model") or self._model) or await self._first_model(client, deadline)
         response = await self._post(client, self._payload(request, model), deadline)
         try:
             await self._accept(response, model)

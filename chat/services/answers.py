@@ -104,7 +104,8 @@ def rebuilt_events(message: Message) -> list[Event]:
     content: list[tuple[str, dict[str, Any]]] = [(Type.STARTED, started)]
     if message.thought:
         content.append((Type.REASONING_DELTA, {"block": 1, "text": message.thought}))
-    if message.sources:
+    if message.sources or run.context.get("grounding"):
+        # An answer from sources tells also that there were none.
         content.append((Type.SOURCES, {"sources": message.sources}))
     content += [(Type.TOOL_CALL, call) for call in message.tool_calls]
     if message.text:

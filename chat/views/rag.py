@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpRequest, JsonResponse
 from django.http.response import HttpResponseBase
 
@@ -11,29 +12,35 @@ from chat.conf import conf
 from chat.dialects.rag import RAGDialect
 from chat.engines.base import EngineError
 from chat.engines.registry import selected_engine
-from chat.models import Message
+from chat.models import Message, Run
 from chat.rag_request import ChatCompletionRequest, parse
 from chat.run_events import Type
-from chat.services import conversations, questions
+from chat.services import answers, conversations, questions
 from chat.services.questions import Question
 from chat.snapshot import Snapshot
 from chat.views.following import follow, take_slot
 from chat.views.streams import read_cursor
 from events.event import START, Event, is_terminal
-from events.exceptions import Unavailable
+from events.exceptions import BY_STATUS, Unavailable
 from events.feed import Feed
 from events.guard import Guard
 from events.hub import current_hub
 from events.responses import stream_endpoint
 
 DIALECT = RAGDialect()
-GROUNDING_FIELDS = {"context_mode", "rag_config", "attachment_config", "document_paths", "embedding_model"}
+GROUNDING_FIELDS = {"context_mode", "rag_config", "attachment_config", "document_paths"}
+STATUS = {f"context_{each.code}": each.http_status for each in BY_STATUS.values()}
+"""What `/complete` answers when there is no answer for a reason that lies in the request; else it is 500, or 503 to come back."""
+RETRY_SECONDS = 5
 
 
 class EngineNotConfigured(Unavailable):
     """No language model is configured. Set CHAT_ENGINE, or OPENAI_BASE_URL."""
 
     code = "engine_not_configured"
+
+    def __init__(self, message: str = "", *, retry_after: float = 60) -> None:
+        super().__init__(message, retry_after=retry_after)
 
 
 @stream_endpoint("POST", body_limit=conf.CHAT_BODY_MAX_BYTES, error_shape="detail")
@@ -60,15 +67,20 @@ async def complete(request: HttpRequest) -> HttpResponseBase:
     """`POST /api/v1/chat/complete`: the same, in one piece when it is over."""
     message = await _ask(request)
     events = await _all_events(message)
-    snapshot, last = Snapshot.of(events), events[-1]
-    if last.type == Type.FAILED:
-        status = 503 if last.data["retryable"] else 502
-        return JsonResponse({"detail": last.data["message"], "code": last.data["code"]}, status=status)
+    response = _failed(events[-1]) if events[-1].type == Type.FAILED else _answered(message, events)
+    response.headers["Location"] = _location(message)
+    return response
+
+
+def _answered(message: Message, events: list[Event]) -> JsonResponse:
+    snapshot = Snapshot.of(events)
+    missing = [name for event in events if event.type == Type.SOURCES for name in event.data.get("missing", [])]
     return JsonResponse(
         {
             "content": "".join(snapshot.text),
             "sources": snapshot.sources,
-            "completed": last.type == Type.COMPLETED,
+            **({"missing": missing} if missing else {}),
+            "completed": events[-1].type == Type.COMPLETED,
             "message_id": str(message.pk),
             "conversation_id": str(message.conversation_id),
             "usage": snapshot.usage,
@@ -76,13 +88,20 @@ async def complete(request: HttpRequest) -> HttpResponseBase:
     )
 
 
+def _failed(last: Event) -> JsonResponse:
+    told = {"detail": last.data["message"], "code": last.data["code"]}
+    if last.data["retryable"]:
+        return JsonResponse(told, status=503, headers={"Retry-After": str(RETRY_SECONDS)})
+    return JsonResponse(told, status=STATUS.get(last.data["code"], 500))
+
+
 async def _ask(request: HttpRequest) -> Message:
     caller = await authenticate(request.scope)  # type: ignore[attr-defined]
     asked = parse(request.body)
     try:
         selected_engine()
-    except EngineError as error:
-        raise EngineNotConfigured(error.message) from error
+    except (EngineError, ImproperlyConfigured) as error:
+        raise EngineNotConfigured(str(error)) from error
     return await in_thread(
         questions.ask,
         caller=caller,
@@ -96,8 +115,8 @@ def _question(asked: ChatCompletionRequest) -> Question:
     options: dict[str, Any] = {"temperature": asked.temperature, "max_tokens": asked.max_tokens}
     if asked.seed is not None:
         options["seed"] = asked.seed
-    if "llm_model" in asked.model_fields_set:
-        # The default of the document names one provider's model; which one answers here is the engine's to say.
+    if asked.llm_model != ChatCompletionRequest.model_fields["llm_model"].default:
+        # The document's default names one provider's model, and many clients send defaults: here it leaves the choice to us.
         options["model"] = asked.llm_model
     return Question(
         text=asked.query,
@@ -114,6 +133,9 @@ def _location(message: Message) -> str:
 
 
 async def _all_events(message: Message) -> list[Event]:
+    """The events of an answer to their end, waited for."""
+    if message.run.status not in Run.OPEN and await in_thread(answers.is_pruned, message=message):
+        return answers.rebuilt_events(message)
     events: list[Event] = []
     feed = Feed(hub=current_hub(), stream=questions.message_stream(message.pk), cursor=START)
     async with feed:

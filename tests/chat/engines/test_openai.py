@@ -363,3 +363,9 @@ def test_a_key_that_no_header_can_carry_is_refused_without_showing_it() -> None:
 def provider_thread():
     with provider_in_thread() as stub:
         yield stub
+
+
+async def test_the_model_of_the_request_comes_before_the_engines_own(ask, provider: StubProvider) -> None:
+    await parts_of(ask(), options={"model": "another-model"})
+    await parts_of(ask())
+    assert [each.body["model"] for each in provider.asked] == ["another-model", "stub"]
