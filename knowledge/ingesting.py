@@ -85,7 +85,8 @@ class _Carrier:
     def __init__(self, claim: Claim, model: BaseEmbedder, pool: Executor) -> None:
         self._claim, self._model, self._pool = claim, model, pool
         self._added = claim.done
-        self._percent = -1
+        # Who goes on where another stopped tells nothing twice.
+        self._percent = claim.percent if claim.done else -1
 
     async def carry(self, reader: Process) -> dict[str, Any]:
         """Until the reader's last word, which is returned. Raises `ExtractionError`, `EmbeddingError`, `LeaseLost`."""

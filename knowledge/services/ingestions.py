@@ -36,7 +36,10 @@ CANCELLED = "Cancelled."
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """An ingestion that this worker may do, under its lease number. `done`: chunks that are there from an earlier worker."""
+    """An ingestion that this worker may do, under its lease number.
+
+    `done`: chunks that are there from an earlier worker, `percent`: how far it came.
+    """
 
     ingestion_id: uuid.UUID
     lease: int
@@ -51,6 +54,7 @@ class Claim:
     model: str
     metadata: dict[str, Any]
     done: int
+    percent: int
 
 
 def queue(*, source: Source, operation: str) -> Ingestion:
@@ -111,6 +115,7 @@ def claim(*, worker: str) -> Claim | None:
         model=ingestion.embedding_model,
         metadata=source.metadata,
         done=document.chunks.count(),
+        percent=ingestion.percent,
     )
 
 
