@@ -9,11 +9,11 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from pydantic_core import PydanticCustomError, PydanticKnownError
 
 from chat.engines.text import clean_json
-from events.exceptions import Unprocessable
+from events.exceptions import InvalidRequest, Unprocessable
+from knowledge.filters import condition_of
 
 MOST_SOURCES = 100
 """The document has no bound here; without one, a body could ask for thousands of searches."""
-DEEPEST_FILTER = 20
 _LONE_HALF = re.compile("[\ud800-\udfff]")
 
 
@@ -27,21 +27,19 @@ def _storable_text(text: str) -> str:
     return text
 
 
-def _storable_filters(filters: dict[str, Any]) -> dict[str, Any]:
-    """The same, if the database can hold it: anything may be in a filter, but not what JSON or Postgres has not."""
-    waiting: list[tuple[Any, int]] = [(filters, 1)]
-    while waiting:
-        value, depth = waiting.pop()
-        if depth > DEEPEST_FILTER:
-            raise PydanticCustomError("too_deep", "Input should be nested at most {most} deep", {"most": DEEPEST_FILTER})
-        if isinstance(value, dict):
-            waiting += [(each, depth + 1) for pair in value.items() for each in pair]
-        elif isinstance(value, list):
-            waiting += [(each, depth + 1) for each in value]
-        elif isinstance(value, str):
-            _storable_text(value)
-        elif isinstance(value, float) and not math.isfinite(value):
-            raise PydanticKnownError("finite_number")
+def _usable_filters(filters: dict[str, Any]) -> dict[str, Any]:
+    """The same, if a search can be made with it: refused here, and not when the answer has begun."""
+    try:
+        condition_of(filters)
+    except InvalidRequest as error:
+        raise PydanticCustomError("filters_invalid", "{reason}", {"reason": error.message}) from None
+    for key, wanted in filters.items():
+        values = wanted if isinstance(wanted, list) else wanted.values() if isinstance(wanted, dict) else [wanted]
+        for value in (key, *values):
+            if isinstance(value, str):
+                _storable_text(value)
+            elif isinstance(value, float) and not math.isfinite(value):
+                raise PydanticKnownError("finite_number")
     return filters
 
 
@@ -70,7 +68,7 @@ class DataSource(_Model):
     limit: Annotated[int, Field(ge=1, le=50)] = 5
     similarity_threshold: Annotated[float, Field(ge=0, le=1)] = 0.7
     weight: Annotated[float, Field(ge=0, le=2)] = 1.0
-    metadata_filters: Annotated[dict[str, Any], AfterValidator(_storable_filters)] | None = None
+    metadata_filters: Annotated[dict[str, Any], AfterValidator(_usable_filters)] | None = None
 
 
 class RAGConfig(_Model):
