@@ -43,6 +43,7 @@ class Sweep:
     def __init__(self, *, broker: BaseBroker) -> None:
         self._broker = broker
         self._steady_since: float | None = None
+        self._answered_at: float | None = None
 
     async def run_forever(self) -> None:
         """Sweeps until cancelled; a failed sweep is logged and tried again."""
@@ -67,6 +68,7 @@ class Sweep:
             if taken is not None:
                 logger.warning("Ending run %s of the dead worker %s.", suspect.message_id, suspect.worker)
                 await end_run(self._broker, taken, CANCELLED if taken.stop_requested else WORKER_DIED)
+                self._note_answers()
 
     async def _dead(self, suspects: list[Suspect]) -> list[Suspect]:
         """Those whose workers are silent in the broker too, or whose broker has been away for too long to wait."""
@@ -77,11 +79,23 @@ class Sweep:
             self._steady_since = None
             patience = silence_seconds() + conf.RUN_DRAIN_GRACE_SECONDS
             return [suspect for suspect in suspects if suspect.silent > patience]
-        now = time.monotonic()
-        self._steady_since = self._steady_since or now
-        if now - self._steady_since < 2 * beat_seconds():
+        if self._note_answers() < 2 * beat_seconds():
             return []
         return [suspect for suspect, living in zip(suspects, alive, strict=True) if not living]
+
+    def _note_answers(self) -> float:
+        """Notes that both stores answer now; for how many seconds they have done so without a pause.
+
+        A pause is not always an error here: a query waits for its connection until a database is back, and
+        this process may have been frozen itself. Workers could give no sign of life meanwhile.
+        """
+        now = time.monotonic()
+        if self._answered_at is not None and now - self._answered_at > SWEEP_SECONDS + beat_seconds():
+            self._steady_since = None
+        self._answered_at = now
+        if self._steady_since is None:
+            self._steady_since = now
+        return now - self._steady_since
 
 
 def lease_name(worker: str) -> str:
