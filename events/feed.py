@@ -10,8 +10,9 @@ from typing import Self
 from events.broker.base import Reading
 from events.event import START, EventId
 from events.exceptions import Unavailable
-from events.hub import Batch, Hub, Ring
+from events.hub import Hub
 from events.metrics import DELIVERED, OPEN_FEEDS
+from events.ring import Batch, Ring
 from events.streams import Stream
 
 KEEPALIVE = Batch([])

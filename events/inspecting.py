@@ -14,9 +14,10 @@ from events.broker.connect import connect
 from events.event import START, Event, EventId
 from events.exceptions import InvalidRequest, NotFound
 from events.feed import KEEPALIVE, Feed
-from events.hub import Batch, close_hub, current_hub
+from events.hub import close_hub, current_hub
 from events.log import Log
 from events.models import DurableStream, JournalEvent
+from events.ring import Batch
 from events.streams import Stream, parse_cursor
 
 PAGE = 50

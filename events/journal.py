@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from django.db import DatabaseError, InterfaceError, connection, transaction
+from django.db import InterfaceError, OperationalError, connection, transaction
 from django.utils import timezone
 
 from events.event import Event, EventId, to_json
@@ -12,7 +12,7 @@ from events.exceptions import JournalUnavailable, LeaseLost
 from events.models import DurableStream, JournalEvent
 from events.streams import Stream
 
-UNREACHABLE = (DatabaseError, InterfaceError, OSError)
+UNREACHABLE = (OperationalError, InterfaceError, OSError)
 
 
 @dataclass(frozen=True, slots=True)

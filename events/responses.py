@@ -8,7 +8,7 @@ from django.http.response import HttpResponseBase
 from events import sse
 from events.feed import KEEPALIVE, Feed
 from events.guard import Guard
-from events.hub import Batch, Encoder
+from events.ring import Batch, Encoder
 
 HEADERS = {
     "Content-Type": "text/event-stream; charset=utf-8",

@@ -6,8 +6,8 @@ from typing import Any
 
 from events import sse
 from events.event import Event, to_json
-from events.hub import Batch
 from events.publishing import now_ms
+from events.ring import Batch
 from events.streams import Stream
 
 RESTARTED = "backlog.restarted"

@@ -11,9 +11,10 @@ from events.event import START, EventId
 from events.exceptions import BrokerUnavailable
 from events.feed import Feed
 from events.guard import Guard
-from events.hub import Encoder, current_hub
+from events.hub import current_hub
 from events.limits import Slot
 from events.responses import EventStreamResponse
+from events.ring import Encoder
 
 
 async def take_slot(caller: Caller) -> Slot | None:

@@ -40,6 +40,9 @@ COMMAND_SECONDS = 5.0
 
 SEED_CHUNK = 1000
 
+IDLE_SECONDS = 24 * 3600
+"""How long a durable stream that nobody writes to stays in the broker, should its end never come here: the journal has it."""
+
 NO_NOTIFICATIONS = MaintNotificationsConfig(enabled=False)
 """With them (their default) redis-py 8 hands out idle connections that the server has closed: one error each after an outage."""
 
@@ -192,7 +195,7 @@ class RedisBroker(BaseBroker):
                     each.stream.name,
                     each.lease,
                     each.events[0].id.major,
-                    conf.EVENTS_HOT_SECONDS if each.ended else 0,
+                    conf.EVENTS_HOT_SECONDS if each.ended else IDLE_SECONDS,
                     *(pack(event.type, event.data, event.at) for event in each.events),
                 ],
             )
@@ -202,7 +205,7 @@ class RedisBroker(BaseBroker):
 
     async def fence(self, stream: Stream, lease: int) -> EventId | None:
         """See `BaseBroker`."""
-        [head] = await self._run([(FENCE, self._keys(stream), [lease])])
+        [head] = await self._run([(FENCE, self._keys(stream), [lease, IDLE_SECONDS])])
         return None if head < 0 else EventId(head, 0)
 
     async def seed(self, stream: Stream, lease: int, events: Sequence[Event]) -> Appended:
@@ -228,7 +231,7 @@ class RedisBroker(BaseBroker):
         args = [self._channel(stream.name), stream.name, lease, head]
         [answer] = await self._run([(SEED, [*self._keys(stream), prepared], args)])
         with _reaching_redis():
-            await self._redis.persist(self._key(stream))
+            await self._redis.expire(self._key(stream), IDLE_SECONDS)
         return Appended(answer.decode())
 
     def _append_calls(self, items: Sequence[tuple[Stream, str]]) -> dict[Stream, Call]:

@@ -2,7 +2,7 @@
 
 import hashlib
 
-# KEYS stream, meta. ARGV channel, name, lease, first id, seconds to live (0: none), then packed events.
+# KEYS stream, meta. ARGV channel, name, lease, first id, seconds to live, then packed events.
 APPEND_DURABLE = """
 local lease = tonumber(redis.call('HGET', KEYS[2], 'lease'))
 if not lease then return 'lost' end
@@ -19,22 +19,20 @@ for i = 6, #ARGV do
   seq = seq + 1
 end
 redis.call('HSET', KEYS[2], 'head', string.format('%.0f', head))
-if tonumber(ARGV[5]) > 0 then
-  redis.call('EXPIRE', KEYS[1], ARGV[5])
-  redis.call('EXPIRE', KEYS[2], ARGV[5])
-end
+redis.call('EXPIRE', KEYS[1], ARGV[5])
+redis.call('EXPIRE', KEYS[2], ARGV[5])
 redis.call('PUBLISH', ARGV[1], ARGV[2])
 return 'ok'
 """
 
-# KEYS stream, meta. ARGV lease. The head, or -1: a newer lease exists.
+# KEYS stream, meta. ARGV lease, seconds to live. The head, or -1: a newer lease exists.
 FENCE = """
 local lease = tonumber(redis.call('HGET', KEYS[2], 'lease') or '0')
 if lease > tonumber(ARGV[1]) then return -1 end
 redis.call('HSET', KEYS[2], 'lease', ARGV[1])
-redis.call('PERSIST', KEYS[1])
-redis.call('PERSIST', KEYS[2])
 if redis.call('EXISTS', KEYS[1]) == 0 then redis.call('HSET', KEYS[2], 'head', '0') end
+redis.call('EXPIRE', KEYS[1], ARGV[2])
+redis.call('EXPIRE', KEYS[2], ARGV[2])
 return tonumber(redis.call('HGET', KEYS[2], 'head') or '0')
 """
 

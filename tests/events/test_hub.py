@@ -16,7 +16,8 @@ from events.broker.connect import connect
 from events.broker.redis import RedisDoorbells
 from events.event import START
 from events.feed import KEEPALIVE, Feed
-from events.hub import Hub, Ring, close_hub, current_hub
+from events.hub import Hub, close_hub, current_hub
+from events.ring import Ring
 from tests.events.conftest import a_backlog, a_durable_stream, notes, packed, seqs, until
 
 # The keep-alive lets a reader that has everything already see that no more will come.

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from events.event import Event, EventId
-from events.hub import Batch
+from events.ring import Batch
 from events.streams import Stream
 from events.userfeed import UserFeedDialect, truncated_frame
 from tests.events.asgi import frames

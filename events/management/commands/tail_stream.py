@@ -13,7 +13,7 @@ from django.core.management.base import BaseCommand, CommandError
 from events import inspecting
 from events.event import Event, to_json
 from events.exceptions import translated
-from events.hub import Batch
+from events.ring import Batch
 from events.streams import KINDS, Stream, format_cursor
 
 

@@ -5,6 +5,8 @@ import { request, RequestError } from "../requests.js";
 import { feed } from "../shell.js";
 import { failureWords } from "../words.js";
 
+/** @type {Intl.DateTimeFormatOptions} */
+const CLOCK = { hour: "2-digit", minute: "2-digit", second: "2-digit", fractionalSecondDigits: 3 };
 /** Older ones leave the page, so that a tab left open for days stays small. */
 const MOST = 500;
 
@@ -102,7 +104,7 @@ function rowOf(event) {
   row.dataset.id = event.id ?? "";
   const head = make("div", "event-head");
   const at = new Date(event.ts);
-  const time = make("time", "event-time", Number.isNaN(at.getTime()) ? "" : `${at.toLocaleTimeString()}.${String(at.getMilliseconds()).padStart(3, "0")}`);
+  const time = make("time", "event-time", Number.isNaN(at.getTime()) ? "" : at.toLocaleTimeString(undefined, CLOCK));
   time.dateTime = event.ts ?? "";
   head.append(make("span", "event-type", event.type), time, make("span", "event-id", event.id ?? "told again, without an id"));
   const { scope, payload } = event;
