@@ -7,14 +7,16 @@ from django.views.decorators.csrf import ensure_csrf_cookie
 
 from knowledge.conf import conf as knowledge_conf
 from knowledge.extraction.kinds import KINDS
+from knowledge.services.files import size_text
 
 
 @login_required
 @ensure_csrf_cookie
 def sources(request: HttpRequest) -> HttpResponse:
     """`/sources`: what is searched in, and how its taking in goes."""
-    data = {"max_bytes": knowledge_conf.KNOWLEDGE_MAX_BYTES}
-    return render(request, "pages/sources.html", {"page_data": data, "kinds": list(KINDS)})
+    largest = knowledge_conf.KNOWLEDGE_MAX_BYTES
+    context = {"page_data": {"max_bytes": largest}, "kinds": list(KINDS), "largest": size_text(largest)}
+    return render(request, "pages/sources.html", context)
 
 
 @login_required

@@ -1,11 +1,13 @@
 """The chat page."""
 
 from django.contrib.auth.decorators import login_required
+from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.csrf import ensure_csrf_cookie
 
-from chat.conf import conf
+from chat.engines.base import EngineError
+from chat.engines.registry import engine, selected_alias
 
 
 @login_required
@@ -13,5 +15,14 @@ from chat.conf import conf
 def chat(request: HttpRequest) -> HttpResponse:
     """`/`: conversations at the side, the open one in the middle."""
     user = request.user
-    data = {"user": {"id": user.public_id, "username": user.username}, "engine": conf.CHAT_ENGINE}  # type: ignore[union-attr]
+    data = {"user": {"id": user.public_id, "username": user.username}, "engine": _engine_alias()}  # type: ignore[union-attr]
     return render(request, "chat/page.html", {"page_data": data})
+
+
+def _engine_alias() -> str | None:
+    """The alias of the engine that would answer now; None when none can."""
+    try:
+        alias = selected_alias()
+        return alias if engine(alias).check() is None else None
+    except (EngineError, ImproperlyConfigured):
+        return None
