@@ -7,6 +7,7 @@ import redis
 
 from events.broker.base import Appended, DurableAppend
 from events.broker.connect import connect
+from events.broker.redis import IDLE_SECONDS
 from events.event import START, EventId
 from events.exceptions import BrokerUnavailable
 from events.streams import Stream
@@ -108,7 +109,7 @@ class TestDurable:
         await appended(broker, stream, notes(1, 3))
         assert await broker.seed(stream, 1, notes(1, 2500)) is Appended.OK
         assert seqs((await read(broker, stream, limit=3000)).events) == list(range(1, 2501))
-        assert valkey.ttl(broker._key(stream)) == -1
+        assert 60 < valkey.ttl(broker._key(stream)) <= IDLE_SECONDS
         assert [key for key in valkey.keys("*") if b":seed:" in key] == []
 
     async def test_seeding_with_a_stale_lease_changes_nothing(self, broker, valkey):
@@ -142,7 +143,13 @@ class TestDurable:
             assert 0 < valkey.ttl(key) <= 100
         await broker.fence(stream, 2)
         for key in broker._keys(stream):
-            assert valkey.ttl(key) == -1
+            assert 100 < valkey.ttl(key) <= IDLE_SECONDS
+
+    async def test_a_stream_whose_end_never_comes_leaves_the_broker_by_itself(self, broker, valkey):
+        stream = await opened(broker)
+        await appended(broker, stream, notes(1, 3))
+        for key in broker._keys(stream):
+            assert 0 < valkey.ttl(key) <= IDLE_SECONDS
 
     async def test_a_cursor_beyond_the_head_is_unknown(self, broker):
         stream = await opened(broker)
