@@ -55,6 +55,7 @@ class Sweep:
                 self._steady_since = None
                 logger.warning("The sweep of runs could not reach its stores: %s", error)
             except Exception:
+                self._steady_since = None
                 logger.exception("The sweep of runs failed.")
 
     async def sweep(self) -> None:
@@ -68,7 +69,8 @@ class Sweep:
             if taken is not None:
                 logger.warning("Ending run %s of the dead worker %s.", suspect.message_id, suspect.worker)
                 await end_run(self._broker, taken, CANCELLED if taken.stop_requested else WORKER_DIED)
-                self._note_answers()
+                if self._steady_since is not None:
+                    self._note_answers()
 
     async def _dead(self, suspects: list[Suspect]) -> list[Suspect]:
         """Those whose workers are silent in the broker too, or whose broker has been away for too long to wait."""
