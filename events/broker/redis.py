@@ -381,8 +381,11 @@ def _durable_reading(cursor: EventId, answer: Any) -> Reading:
         return Reading([], exists=False)
     if head < cursor.major:
         return Reading([], continuous=False, reason="unknown_cursor")
-    whole = not events or events[0].id.major == cursor.major + 1
-    return Reading(events, continuous=whole, reason="" if whole else "trimmed")
+    if (events[-1].id.major if events else head) == cursor.major + len(events):
+        return Reading(events)
+    # Something was deleted from the middle: up to there it can be told, and what is missing is in the journal.
+    whole = [event for place, event in enumerate(events, cursor.major + 1) if event.id.major == place]
+    return Reading(whole) if whole else Reading(events, continuous=False, reason="trimmed")
 
 
 def _backlog_reading(answer: Any) -> Reading:

@@ -45,7 +45,9 @@ class Connection:
         self._request = {
             "url": f"{address}{path}",
             "params": query or {},
-            "headers": {"Authorization": f"Bearer {token}"} | ({"Last-Event-ID": cursor} if cursor else {}) | (headers or {}),
+            "headers": ({"Authorization": f"Bearer {token}"} if token else {})
+            | ({"Last-Event-ID": cursor} if cursor else {})
+            | (headers or {}),
         }
         self._changed = asyncio.Event()
         self._opened: asyncio.Future[httpx.Response] = asyncio.get_running_loop().create_future()
