@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from procrastinate.contrib.django import app
+from events.jobs import defer
 
 ANSWER_TASK = "chat.answer"
 RUNS_QUEUE = "runs"
@@ -10,4 +10,4 @@ RUNS_QUEUE = "runs"
 
 def defer_answer(message_id: UUID) -> None:
     """Has a worker answer; part of the caller's transaction."""
-    app.configure_task(ANSWER_TASK, queue=RUNS_QUEUE).defer(message_id=str(message_id))
+    defer(ANSWER_TASK, queue=RUNS_QUEUE, message_id=str(message_id))

@@ -5,14 +5,16 @@ import os
 import signal
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
+from procrastinate.contrib.django.models import ProcrastinateJob
 
 from accounts.threads import in_thread
+from chat.jobs import ANSWER_TASK, defer_answer
 from chat.models import Run, Worker
 from chat.runner import current_runner
 from chat.services import runs
 from chat.worker import work
-from tests.chat.conftest import asked, ended, journaled, run_of, texts, until
+from tests.chat.conftest import ask, asked, ended, journaled, run_of, texts, until
 
 pytestmark = pytest.mark.usefixtures("stores")
 
@@ -83,11 +85,23 @@ async def test_sigterm_lets_answers_end_and_hands_back_the_rest(worker, alice):
         current_runner()
 
 
+async def test_a_job_deferred_in_a_worker_belongs_to_its_transaction(worker, alice):
+    """As handing back does: deferred on procrastinate's own connections it could not, and now and then hung for ever."""
+
+    def ask_and_roll_back():
+        with transaction.atomic():
+            ask(alice)
+            found = ProcrastinateJob.objects.filter(task_name=ANSWER_TASK).count()
+            transaction.set_rollback(True)
+        return found, ProcrastinateJob.objects.filter(task_name=ANSWER_TASK).count()
+
+    await ended(await asked(alice, {"text": "procrastinate is connected"}))
+    assert await in_thread(ask_and_roll_back) == (1, 0)
+
+
 async def test_jobs_of_runs_that_are_over_are_done_without_effect(worker, alice):
     message = await asked(alice, {"text": "a"})
     await ended(message)
-    from chat.jobs import defer_answer
-
     await in_thread(defer_answer, message.pk)
     other = await asked(alice, {"text": "b"})
     await ended(other)
