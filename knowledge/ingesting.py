@@ -4,8 +4,10 @@ import asyncio
 import contextlib
 import json
 import logging
+import os
 import signal
 import sys
+import tempfile
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import Executor
@@ -28,7 +30,7 @@ from knowledge.vectors import Vector
 logger = logging.getLogger(__name__)
 
 PROJECT = Path(__file__).resolve().parent.parent
-LONGEST_LINE = 4 * 1024 * 1024
+LONGEST_LINE = 1 << 20
 RETRY_SECONDS = 1.0
 TOO_LONG = "Reading this document takes too long. Split it, or save it in a simpler form such as txt."
 READER_DIED = (
@@ -50,8 +52,11 @@ async def ingest(claim: Claim, pool: Executor) -> None:
 
 @asynccontextmanager
 async def _copy_of(claim: Claim) -> AsyncIterator[Path]:
-    path = await in_thread(files.write_out, file_id=claim.file_id)
+    handle, name = tempfile.mkstemp(prefix="throughline-")
+    os.close(handle)
+    path = Path(name)
     try:
+        await in_thread(files.write_out, file_id=claim.file_id, path=path)
         yield path
     finally:
         path.unlink(missing_ok=True)
@@ -76,7 +81,8 @@ async def _reader(path: Path, name: str) -> AsyncIterator[Process]:
     finally:
         with contextlib.suppress(ProcessLookupError):
             process.kill()
-        await process.wait()
+        # Not wait(): it waits for the end of the pipe, which a full pipe that nobody reads never comes to (cpython#119710).
+        await process.communicate()
 
 
 class _Carrier:
@@ -107,7 +113,8 @@ class _Carrier:
                 if batch:
                     await self._add(batch)
                 return dict(message["end"])
-        code = await reader.wait()
+        await reader.communicate()
+        code = reader.returncode
         logger.warning("The reader of %s ended with %s.", self._claim.source_id, code)
         raise ExtractionError(TOO_LONG if code == -signal.SIGXCPU else READER_DIED)
 

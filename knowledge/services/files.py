@@ -1,7 +1,5 @@
 """Uploaded files in the database, in parts: neither writing nor reading one ever holds more than a part."""
 
-import os
-import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -45,12 +43,10 @@ def _parts(data: Iterable[bytes]) -> Iterator[bytes]:
         yield bytes(held)
 
 
-def write_out(*, file_id: int) -> Path:
-    """A temporary copy of a file on disk, for who must read it there; the caller removes it."""
-    handle, path = tempfile.mkstemp(prefix="throughline-")
-    with os.fdopen(handle, "wb") as out:
+def write_out(*, file_id: int, path: Path) -> None:
+    """Copies a file to one on disk, for who must read it there."""
+    with path.open("r+b") as out:
         number = 0
         while part := StoredPart.objects.filter(file_id=file_id, number=number).values_list("data", flat=True).first():
             out.write(part)
             number += 1
-    return Path(path)

@@ -124,3 +124,13 @@ def wait_for(condition, *, seconds=30.0):
         assert time.monotonic() < deadline, "it did not happen in time"
         time.sleep(0.05)
     return found
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    """A failed test of a real server shows what its processes wrote."""
+    report = yield
+    stack = getattr(item, "funcargs", {}).get("stack")
+    if report.failed and stack is not None:
+        report.sections.append(("logs of the server's processes", stack.logs()))
+    return report

@@ -95,7 +95,7 @@ def test_a_killed_workers_50_mb_are_finished_by_another_in_bounded_memory(stack,
     second = stack.workers[-1]
     # Wakes the new worker; without it, it would look around within a minute.
     small = client.post("/api/v1/sources", json={"name": "small", "text": "Lighthouses warn ships."}).json()
-    wait_for(lambda: source_of(client, small)["status"] == "ready", seconds=30)
+    wait_for(lambda: source_of(client, small)["status"] == "ready", seconds=60)
     time.monotonic()
     done = wait_for(lambda: (now := source_of(client, made))["status"] in {"ready", "failed"} and now, seconds=300)
     assert done["status"] == "ready", done["error"]

@@ -1,6 +1,7 @@
 """The life of an ingestion: exactly one generation is visible, whole, whatever dies or is cancelled."""
 
 import asyncio
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
@@ -8,6 +9,7 @@ import pytest
 from django.db import connection
 from django.db.models.functions import Now
 
+from accounts.threads import in_thread
 from events.exceptions import Conflict, LeaseLost
 from knowledge import ingesting
 from knowledge.embeddings.hashing import HashingEmbedder
@@ -274,6 +276,22 @@ def test_the_reader_sees_none_of_our_secrets(alice, monkeypatch):
     monkeypatch.setattr(asyncio, "create_subprocess_exec", spy)
     ready(add_text(alice, "text"))
     assert not {"SECRET_KEY", "DATABASE_URL", "REDIS_URL", "OPENAI_API_KEY"} & given["env"].keys()
+
+
+async def test_an_ingestion_cancelled_while_its_reader_waits_for_room_ends_at_once(alice):
+    """The reader's pipe is full and nobody reads it: waiting for its end would take for ever."""
+    source = await in_thread(add_text, alice, LONG * 100)
+    claim = await in_thread(ingestions.claim, worker="w")
+    busy = threading.Event()
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(busy.wait)  # nothing is embedded meanwhile
+        task = asyncio.create_task(ingesting.ingest(claim, pool))
+        await asyncio.sleep(3)
+        task.cancel()
+        await asyncio.wait([task], timeout=5)
+        busy.set()
+    assert task.cancelled()
+    await in_thread(sources.delete, caller=alice, source_id=source.pk)
 
 
 def test_nothing_queued_is_nothing_to_do(alice):
