@@ -16,11 +16,12 @@ from chat.engines.base import EngineError
 from chat.engines.text import clean_json
 from events.event import to_json
 from events.exceptions import translated
+from knowledge.extraction.chunking import TARGET_TOKENS
 from knowledge.extraction.tokens import count_tokens
 from knowledge.services.documents import WholeDocument, read
 from knowledge.services.retrieval import Passage, SourceQuery, aretrieve
 
-EXCERPTS_CHARS = (1000, 400, 150, 0)
+EXCERPTS_CHARS = (1000, 400, 150, 50, 0)
 """How much of each text readers are told; less where many texts would make an event too large for its readers."""
 TOLD_BYTES = 60_000
 MOST_PASSAGES = 50
@@ -120,27 +121,39 @@ class _Documents:
 
     def __init__(self, grounding: Grounding, caller: Caller, query: str, config: Mapping[str, Any]) -> None:
         self._grounding, self._caller, self._query, self._config = grounding, caller, query, config
-        self._left = min(config.get("max_tokens") or conf.CHAT_CONTEXT_TOKENS, conf.CHAT_CONTEXT_TOKENS)
+        self._most = min(config.get("max_tokens") or conf.CHAT_CONTEXT_TOKENS, conf.CHAT_CONTEXT_TOKENS)
 
     async def add(self, named: list[dict[str, Any]]) -> None:
         """Each with `storage_key` or `path`; may have `title`, `max_tokens` and `include_full_content` of its own."""
-        for number, item in enumerate(named):
-            # What the earlier ones did not use is for the later ones.
-            share = self._left // (len(named) - number)
-            self._left -= await self._add(item, share)
+        documents = [await self._read(item) for item in named]
+        wanted = [
+            # More than there is of a document nobody wants; one that was cut may be longer.
+            limit if document.truncated else min(limit, count_tokens(document.text))
+            for item, document in zip(named, documents, strict=True)
+            for limit in [self._limit(item)]
+        ]
+        for item, document, tokens in zip(named, documents, _shares(wanted, self._most), strict=True):
+            await self._add(item, document, max(1, tokens))
 
-    async def _add(self, item: Mapping[str, Any], share: int) -> int:
-        """Adds one, at most so many tokens of it (but something); how many it took."""
-        whole, wanted = item.get("include_full_content"), item.get("max_tokens")
-        if whole is None:
-            whole = self._config.get("include_full_content", True)
-        if wanted is None and not whole and self._config.get("max_tokens") is None:
-            wanted = EXCERPTS_TOKENS
-        tokens = max(1, min(share, wanted or share))
+    def _wants_whole(self, item: Mapping[str, Any]) -> bool:
+        whole = item.get("include_full_content")
+        return bool(self._config.get("include_full_content", True) if whole is None else whole)
+
+    def _limit(self, item: Mapping[str, Any]) -> int:
+        """How many tokens of this one may be given."""
+        default = self._most
+        if not self._wants_whole(item) and self._config.get("max_tokens") is None:
+            default = EXCERPTS_TOKENS
+        return min(item.get("max_tokens") or default, self._most)
+
+    async def _read(self, item: Mapping[str, Any]) -> WholeDocument:
         name = {key: item[key] for key in ("storage_key", "path") if key in item}
-        document = await in_thread(read, caller=self._caller, max_tokens=tokens, **name)
+        # One chunk more, to be cut where the limit is: what is read ends with a whole one.
+        return await in_thread(read, caller=self._caller, max_tokens=self._limit(item) + TARGET_TOKENS, **name)
+
+    async def _add(self, item: Mapping[str, Any], document: WholeDocument, tokens: int) -> None:
         text = document.text
-        if document.truncated and not whole:
+        if not self._wants_whole(item) and (document.truncated or count_tokens(text) > tokens):
             text = await self._best_of(document, tokens) or text
         text = await in_thread(_first_tokens, text, tokens)
         self._grounding.add(
@@ -152,7 +165,6 @@ class _Documents:
             truncated=document.truncated or len(text) < len(document.text),
             metadata=document.metadata,
         )
-        return min(share, count_tokens(text))
 
     async def _best_of(self, document: WholeDocument, tokens: int) -> str:
         """The passages of a document that fit the question best, in the order of the document."""
@@ -168,6 +180,15 @@ class _Documents:
             chosen.append(passage)
         chosen.sort(key=lambda passage: passage.position)
         return SEPARATOR.join(passage.text for passage in chosen)
+
+
+def _shares(wanted: list[int], total: int) -> list[int]:
+    """`total` among those who want so many each: the same for all, and what some leave for the others."""
+    shares = [0] * len(wanted)
+    for served, place in enumerate(sorted(range(len(wanted)), key=wanted.__getitem__)):
+        shares[place] = min(wanted[place], total // (len(wanted) - served))
+        total -= shares[place]
+    return shares
 
 
 def _first_tokens(text: str, tokens: int) -> str:
