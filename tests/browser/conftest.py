@@ -59,6 +59,10 @@ def server(own_database: str, redis_url: str, tmp_path_factory: pytest.TempPathF
         "HOST": "127.0.0.1",
         "PORT": str(port),
         "CHAT_ENGINE": "scripted",
+        # Soon after a logout, open streams end.
+        "AUTH_RECHECK_SECONDS": "2",
+        # Reloading over and over is what these tests do.
+        "EVENTS_REPLAY_BUDGET_REQUESTS_PER_WINDOW": "1000",
     }
     log = (folder / "log").open("wb")
     process = subprocess.Popen([sys.executable, "manage.py", "serve"], cwd=ROOT, env=environment, stdout=log, stderr=log)
@@ -112,7 +116,7 @@ class Visitor:
         self.page = self.new_tab()
         self.page.goto(f"{address}/login")
         self.page.get_by_label("Username").fill(username)
-        self.page.get_by_label("Password").fill(username)
+        self.page.get_by_label("Password").fill("bob" if username.startswith("guest") else username)
         self.page.get_by_role("button", name="Log in").click()
         self.page.get_by_text("Connected", exact=True).wait_for()
 
@@ -126,6 +130,50 @@ class Visitor:
         )
         page.on("pageerror", lambda error: self.complaints.append(f"{error} {error.stack}"))
         return page
+
+
+class Publisher:
+    """Another service, with the token of someone on the staff, that publishes to users' feeds."""
+
+    def __init__(self, address: str) -> None:
+        self._address = address
+        self._token = self._post("/api/v1/auth/token", {"username": "demo", "password": "demo"})["access"]
+
+    def __call__(self, title: str, *, to: str, type: str = "demo.event") -> str:
+        """Publishes an event that is worth a toast; its id."""
+        event = {"user": f"user_{to}", "type": type, "payload": {"title": title}}
+        return str(self._post("/api/v1/events", event, Authorization=f"Bearer {self._token}")["ids"][0])
+
+    def _post(self, path: str, body: Any, **headers: str) -> Any:
+        request = urllib.request.Request(
+            f"{self._address}{path}", json.dumps(body).encode(), {"Content-Type": "application/json"} | headers
+        )
+        with urllib.request.urlopen(request, timeout=10) as response:
+            return json.load(response)
+
+
+@pytest.fixture(scope="session")
+def publish(server: str) -> Publisher:
+    """`publish(title, to=username, type=)` on a user's feed."""
+    return Publisher(server)
+
+
+@pytest.fixture
+def guest(server: str, own_database: str) -> str:
+    """The name of a user of this test alone, with an empty feed; the password is bob's."""
+    name = f"guest_{secrets.token_hex(4)}"
+    with psycopg.connect(own_database, autocommit=True) as connection:
+        rows = connection.execute(
+            "SELECT column_name FROM information_schema.columns WHERE table_name = 'accounts_user' "
+            "AND column_name NOT IN ('id', 'username', 'public_id')"
+        ).fetchall()
+        columns = ", ".join(f'"{column}"' for (column,) in rows)
+        connection.execute(
+            f"INSERT INTO accounts_user (username, public_id, {columns}) "
+            f"SELECT %s, %s, {columns} FROM accounts_user WHERE username = 'bob'",
+            (name, f"user_{name}"),
+        )
+    return name
 
 
 Visit = Callable[..., Visitor]

@@ -133,7 +133,8 @@ class Publishing {
       this._say("", ids[0] === null ? "Accepted, but this server sends no events." : `Published as ${ids[0]}.`);
     } catch (error) {
       if (!(error instanceof RequestError)) throw error;
-      this._say(failureWords(error.detail).words);
+      // The server names what is wrong with this very event; else the words for any request.
+      this._say(error.detail.status === 404 ? error.detail.message : failureWords(error.detail).words);
     } finally {
       byId("publish-send").disabled = false;
     }
