@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import django
 
-PAUSE = 0.01
+PAUSE = 0.02
 
 
 def main(user_id: str, name: str, threads: int, events: int) -> None:
