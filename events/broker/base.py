@@ -62,6 +62,25 @@ class Admission:
     wait: float = 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class BrokerFacts:
+    """What a broker says of itself.
+
+    `like_redis` is the major version of Redis whose commands it has; `appends`: every write is
+    kept in a file; `write_errors` names what of it failed last; `most_bytes` 0: no limit.
+    """
+
+    name: str
+    version: str
+    like_redis: int
+    appends: bool
+    write_errors: list[str]
+    loading: bool
+    eviction: str
+    used_bytes: int
+    most_bytes: int
+
+
 class DoorbellListener:
     """A subscription to doorbells of streams; iterate it for the names that rang.
 
@@ -149,6 +168,10 @@ class BaseBroker:
 
     async def ping(self) -> None:
         """Returns when the broker answers."""
+        raise NotImplementedError
+
+    async def facts(self) -> BrokerFacts:
+        """What it is and how it is set up."""
         raise NotImplementedError
 
     def ping_now(self) -> None:

@@ -14,7 +14,8 @@ from redis.backoff import NoBackoff
 from redis.exceptions import NoScriptError, RedisError
 from redis.maint_notifications import MaintNotificationsConfig
 
-from events.broker.base import Admission, Appended, BaseBroker, DoorbellListener, DurableAppend, OnceAppend, Reading
+from events.broker.base import Admission, Appended, BaseBroker, BrokerFacts, DoorbellListener, DurableAppend, OnceAppend, Reading
+from events.broker.readings import backlog_reading, durable_reading, facts_of, parse_id
 from events.broker.scripts import (
     ADMIT,
     APPEND,
@@ -31,7 +32,7 @@ from events.broker.scripts import (
     SEED_SHORT,
 )
 from events.conf import conf
-from events.event import Event, EventId, pack, unpack
+from events.event import Event, EventId, pack
 from events.exceptions import BrokerUnavailable
 from events.streams import Stream
 
@@ -48,15 +49,6 @@ NO_NOTIFICATIONS = MaintNotificationsConfig(enabled=False)
 
 Call = tuple[str, list[str], list[Any]]
 """A script with its keys and arguments."""
-
-
-def _parse_id(raw: bytes) -> EventId:
-    major, _, minor = raw.partition(b"-")
-    return EventId(int(major), int(minor))
-
-
-def _events(entries: list[tuple[bytes, list[bytes]]]) -> list[Event]:
-    return [unpack(_parse_id(raw_id), fields[1]) for raw_id, fields in entries]
 
 
 def _keep_alive(url: str) -> dict[str, Any]:
@@ -263,11 +255,11 @@ class RedisBroker(BaseBroker):
 
     async def append_once(self, items: Sequence[OnceAppend]) -> list[EventId]:
         """See `BaseBroker`."""
-        return [_parse_id(answer) for answer in await self._run([self._once_call(item) for item in items])]
+        return [parse_id(answer) for answer in await self._run([self._once_call(item) for item in items])]
 
     def append_once_now(self, items: Sequence[OnceAppend]) -> list[EventId]:
         """See `BaseBroker`."""
-        return [_parse_id(answer) for answer in self._run_now([self._once_call(item) for item in items])]
+        return [parse_id(answer) for answer in self._run_now([self._once_call(item) for item in items])]
 
     async def read(self, cursors: Sequence[tuple[Stream, EventId]], *, limit: int) -> list[Reading]:
         """See `BaseBroker`."""
@@ -280,13 +272,13 @@ class RedisBroker(BaseBroker):
         ]
         answers = await self._run(calls)
         return [
-            _durable_reading(cursor, answer) if stream.durable else _backlog_reading(answer)
+            durable_reading(cursor, answer) if stream.durable else backlog_reading(answer)
             for (stream, cursor), answer in zip(cursors, answers, strict=True)
         ]
 
     async def heads(self, streams: Sequence[Stream]) -> list[EventId]:
         """See `BaseBroker`."""
-        return [_parse_id(raw) for raw in await self._run([(HEAD, [self._key(each)], []) for each in streams])]
+        return [parse_id(raw) for raw in await self._run([(HEAD, [self._key(each)], []) for each in streams])]
 
     @asynccontextmanager
     async def doorbells(self) -> AsyncIterator[DoorbellListener]:
@@ -345,6 +337,12 @@ class RedisBroker(BaseBroker):
             async with asyncio.timeout(COMMAND_SECONDS):
                 await self._redis.ping()
 
+    async def facts(self) -> BrokerFacts:
+        """See `BaseBroker`."""
+        with _reaching_redis():
+            async with asyncio.timeout(COMMAND_SECONDS):
+                return facts_of(await self._redis.info("server", "persistence", "memory"))
+
     def ping_now(self) -> None:
         """See `BaseBroker`."""
         with _reaching_redis():
@@ -371,24 +369,4 @@ class RedisBroker(BaseBroker):
 def _ids_of(items: Sequence[tuple[Stream, str]], calls: dict[Stream, Call], answers: list[Any]) -> list[EventId]:
     """The ids in the order of the items, from one list of ids for each stream."""
     ids = {stream: iter(answer) for stream, answer in zip(calls, answers, strict=True)}
-    return [_parse_id(next(ids[stream])) for stream, _ in items]
-
-
-def _durable_reading(cursor: EventId, answer: Any) -> Reading:
-    exists, head, entries = answer
-    events = _events(entries)
-    if not exists:
-        return Reading([], exists=False)
-    if head < cursor.major:
-        return Reading([], continuous=False, reason="unknown_cursor")
-    if (events[-1].id.major if events else head) == cursor.major + len(events):
-        return Reading(events)
-    # Something was deleted from the middle: up to there it can be told, and what is missing is in the journal.
-    whole = [event for place, event in enumerate(events, cursor.major + 1) if event.id.major == place]
-    return Reading(whole) if whole else Reading(events, continuous=False, reason="trimmed")
-
-
-def _backlog_reading(answer: Any) -> Reading:
-    exists, reason, entries = answer
-    text = reason.decode()
-    return Reading(_events(entries), continuous=not text, exists=bool(exists), reason=text)
+    return [parse_id(next(ids[stream])) for stream, _ in items]

@@ -1,0 +1,58 @@
+"""What the scripts' answers mean. No I/O."""
+
+from typing import Any
+
+from events.broker.base import BrokerFacts, Reading
+from events.event import Event, EventId, unpack
+
+WRITE_STATUSES = ("aof_last_write_status", "aof_last_bgrewrite_status", "rdb_last_bgsave_status")
+
+
+def parse_id(raw: bytes) -> EventId:
+    """An id as Redis writes it: `ms-n`."""
+    major, _, minor = raw.partition(b"-")
+    return EventId(int(major), int(minor))
+
+
+def events_of(entries: list[tuple[bytes, list[bytes]]]) -> list[Event]:
+    """Entries of a stream, as a script answers them."""
+    return [unpack(parse_id(raw_id), fields[1]) for raw_id, fields in entries]
+
+
+def durable_reading(cursor: EventId, answer: Any) -> Reading:
+    """The answer of `scripts.READ_DURABLE`: only what follows the cursor without a hole."""
+    exists, head, entries = answer
+    events = events_of(entries)
+    if not exists:
+        return Reading([], exists=False)
+    if head < cursor.major:
+        return Reading([], continuous=False, reason="unknown_cursor")
+    if (events[-1].id.major if events else head) == cursor.major + len(events):
+        return Reading(events)
+    # Something was deleted from the middle: up to there it can be told, and what is missing is in the journal.
+    whole = [event for place, event in enumerate(events, cursor.major + 1) if event.id.major == place]
+    return Reading(whole) if whole else Reading(events, continuous=False, reason="trimmed")
+
+
+def backlog_reading(answer: Any) -> Reading:
+    """The answer of `scripts.READ`."""
+    exists, reason, entries = answer
+    text = reason.decode()
+    return Reading(events_of(entries), continuous=not text, exists=bool(exists), reason=text)
+
+
+def facts_of(info: dict[str, Any]) -> BrokerFacts:
+    """What `INFO` says of the server, its persistence and its memory."""
+    valkey = info.get("valkey_version")
+    return BrokerFacts(
+        name="Valkey" if valkey else "Redis",
+        version=str(valkey or info.get("redis_version", "0")),
+        # Valkey goes on telling clients of Redis which Redis it is like.
+        like_redis=int(str(info.get("redis_version", "0")).split(".", maxsplit=1)[0]),
+        appends=bool(info.get("aof_enabled")),
+        write_errors=[name for name in WRITE_STATUSES if info.get(name, "ok") != "ok"],
+        loading=bool(info.get("loading")),
+        eviction=str(info.get("maxmemory_policy", "")),
+        used_bytes=int(info.get("used_memory", 0)),
+        most_bytes=int(info.get("maxmemory", 0)),
+    )
