@@ -83,10 +83,12 @@ class Stack:
             self.start_worker()
         self.wait_ready()
 
-    def start_web(self) -> Child:
-        """Starts one more web process, on a port of its own."""
+    def start_web(self, **settings: str) -> Child:
+        """Starts one more web process, on a port of its own; `settings` are for it alone."""
         port = free_port()
-        child = self._child(f"web-{port}", [*UVICORN, "--port", str(port), "--no-access-log", "--timeout-graceful-shutdown", "3"])
+        child = self._child(
+            f"web-{port}", [*UVICORN, "--port", str(port), "--no-access-log", "--timeout-graceful-shutdown", "3"], settings
+        )
         child.start()
         self.webs.append(child)
         self.addresses.append(f"http://127.0.0.1:{port}")
