@@ -1,4 +1,8 @@
-"""Streams through a real nginx that nobody has configured for streams: HTTP/1.0 upstream, buffering, compression."""
+"""Streams through a real nginx that nobody has configured for streams: HTTP/1.0 upstream, buffering, compression.
+
+A response that ends with its connection would be held back by such an nginx (X-Accel-Buffering tells it not to), a chunked one is
+not; and it would compress, and so hold back, a stream that does not already have a Content-Encoding.
+"""
 
 import asyncio
 import json
