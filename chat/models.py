@@ -108,7 +108,7 @@ class Run(models.Model):
     lease = models.BigIntegerField(default=0)
     worker = models.CharField(max_length=100, blank=True, db_index=True)
     stop_requested_at = models.DateTimeField(null=True, blank=True)
-    created_at = models.DateTimeField(auto_now_add=True)
+    created_at = models.DateTimeField(auto_now_add=True, db_index=True)
     started_at = models.DateTimeField(null=True, blank=True)
     ended_at = models.DateTimeField(null=True, blank=True)
     head = models.BigIntegerField(default=0, help_text="Id of the last event, once the run has ended.")

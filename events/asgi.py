@@ -62,12 +62,20 @@ class StreamingASGIHandler(ASGIHandler):
         """The ASGI entry point for HTTP."""
         match = _stream_view(scope)
         if match is None:
-            await self._threads.run(lambda: self.handle(scope, receive, send))
+            await self._serve(scope, receive, send)
             return
         try:
             await self._serve_stream(match, scope, receive, send)
         except Disconnected:
             logger.debug("A client left before its request was complete.")
+
+    async def _serve(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
+        """As Django does, with a bound on the body: Django keeps any, on disk, before a view can refuse it."""
+        limit = conf.HTTP_BODY_MAX_BYTES
+        if _declared_length(scope) > limit:
+            await self.send_response(error_response(TooLarge(f"The body is larger than {limit} bytes.")), send)
+            return
+        await self._threads.run(lambda: self.handle(scope, _bounded(receive, limit), send))
 
     async def _serve_stream(self, match: ResolverMatch, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         set_script_prefix(get_script_prefix(scope))
@@ -97,6 +105,24 @@ async def _respond(match: ResolverMatch, scope: dict[str, Any], receive: Receive
 
     # Async, because `answer` is: the middleware's own type says only that it may be.
     return await cast("Awaitable[HttpResponseBase]", CorsMiddleware(answer)(request))
+
+
+def _declared_length(scope: dict[str, Any]) -> int:
+    value = dict(scope["headers"]).get(b"content-length", b"0")
+    return int(value) if value.isdigit() else 0
+
+
+def _bounded(receive: Receive, limit: int) -> Receive:
+    """`receive` that ends the request when more comes than was declared, or than is accepted where nothing was."""
+    size = 0
+
+    async def bounded() -> dict[str, Any]:
+        nonlocal size
+        message = dict(await receive())
+        size += len(message.get("body", b""))
+        return message if size <= limit else {"type": "http.disconnect"}
+
+    return bounded
 
 
 def _stream_view(scope: dict[str, Any]) -> ResolverMatch | None:

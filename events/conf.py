@@ -42,6 +42,9 @@ class EventsSettings(AppSettings):
     EVENTS_PUBLISH_ONCE_SECONDS: int = 300
     """How long the idempotency_key of a published event is remembered, in seconds."""
 
+    HTTP_BODY_MAX_BYTES: int = 80 * 1024 * 1024
+    """Largest request body accepted by any address, uploads included, in bytes; most accept far less."""
+
     EVENT_MAX_BYTES: int = 65536
     """Largest event accepted, in bytes of its JSON."""
 

@@ -20,7 +20,8 @@ class DurableStream(models.Model):
 class JournalEvent(models.Model):
     """One event of a durable stream, as it was published."""
 
-    stream = models.ForeignKey(DurableStream, on_delete=models.CASCADE, related_name="events")
+    # No index of its own: the unique constraint below begins with it, and this table is written all the time.
+    stream = models.ForeignKey(DurableStream, on_delete=models.CASCADE, related_name="events", db_index=False)
     seq = models.BigIntegerField()
     type = models.CharField(max_length=100)
     data = models.JSONField()

@@ -88,8 +88,3 @@ def _pack(publication: Publication) -> str:
     packed = check(publication)
     APPENDED.labels(publication.stream.kind).inc()
     return packed
-
-
-def ping_broker() -> None:
-    """Returns when the broker answers, from synchronous code; raises `BrokerUnavailable`."""
-    _broker().ping_now()

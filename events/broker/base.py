@@ -174,10 +174,6 @@ class BaseBroker:
         """What it is and how it is set up."""
         raise NotImplementedError
 
-    def ping_now(self) -> None:
-        """`ping` for synchronous code."""
-        raise NotImplementedError
-
     async def close(self) -> None:
         """Lets go of connections."""
         raise NotImplementedError

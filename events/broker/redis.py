@@ -343,11 +343,6 @@ class RedisBroker(BaseBroker):
             async with asyncio.timeout(COMMAND_SECONDS):
                 return facts_of(await self._redis.info("server", "persistence", "memory"))
 
-    def ping_now(self) -> None:
-        """See `BaseBroker`."""
-        with _reaching_redis():
-            self._blocking_client().ping()
-
     def _blocking_client(self) -> redis.Redis:
         if self._blocking is None:
             self._blocking = redis.Redis.from_url(

@@ -161,6 +161,15 @@ class TestRequests:
         assert json.loads((await ask("/plain").over()).body) == {"path": "/plain"}
         assert (await ask("/nothing").over()).status == 404
 
+    async def test_no_address_takes_a_body_beyond_the_limit(self, ask, settings):
+        settings.HTTP_BODY_MAX_BYTES = 10
+        declared = await ask("/nothing", method="POST", headers={"Content-Length": "11"}, parts=(b"x" * 11,)).over()
+        assert (declared.status, json.loads(declared.body)["code"]) == (413, "too_large")
+        undeclared = await ask("/nothing", method="POST", parts=(b"x" * 6, b"x" * 6)).over()
+        assert undeclared.messages == []
+        fitting = await ask("/nothing", method="POST", headers={"Content-Length": "10"}, parts=(b"x" * 10,)).over()
+        assert fitting.status == 404
+
     async def test_a_body_is_read_whole(self, ask):
         exchange = await ask("/body", method="POST", parts=(b"a" * 50, b"", b"b" * 50)).over()
         assert (exchange.status, exchange.body) == (200, b"a" * 50 + b"b" * 50)

@@ -396,7 +396,6 @@ class TestAway:
             "touch": lambda: broker.touch("x", seconds=1),
             "alive": lambda: broker.alive(["x"]),
             "ping": broker.ping,
-            "ping_now": lambda: asyncio.to_thread(broker.ping_now),
         }
 
     async def test_every_call_says_so_and_works_again_afterwards(self, proxied, valkey_proxy):
