@@ -4,10 +4,9 @@ Postgres' own ranks know nothing of how rare a word is, and a question's words j
 nothing. So the words are joined by OR, and each counts as much as it is rare in what is searched.
 """
 
-import math
 import re
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from django.db import connection
 
@@ -18,6 +17,8 @@ LEAST_COVERAGE = 0.35
 """A chunk must carry so much of the question's weight: one common word in common is no match."""
 
 _SPACED = re.compile("([\u0e00-\u0eff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af])")
+CANDIDATES = 200
+"""So many of the best are ranked in detail."""
 WEIGHTS = "{0.1, 0.4, 0.7, 1.0}"
 """Of the classes D (text), C, B (headings), A of the column `search`."""
 
@@ -29,35 +30,46 @@ class Match(NamedTuple):
     rank: float
 
 
+_RANKED = """
+WITH hits AS MATERIALIZED ({hits}),
+weights AS (
+    SELECT number, lexeme::tsquery AS query, ln(1 + (total.chunks - found.chunks + 0.5) / (found.chunks + 0.5)) AS weight
+    FROM unnest(%s::text[]) WITH ORDINALITY AS word(lexeme, number),
+    LATERAL (SELECT count(*)::float8 AS chunks FROM hits WHERE hits.number = word.number) found,
+    (SELECT count(*)::float8 AS chunks FROM knowledge_chunk c WHERE c.document_id = ANY(%s) {condition}) total
+),
+best AS (
+    SELECT hits.id, sum(weight) AS held FROM hits JOIN weights USING (number) GROUP BY hits.id
+    HAVING sum(weight) >= %s * (SELECT sum(weight) FROM weights) ORDER BY held DESC, hits.id LIMIT %s
+)
+SELECT c.id, held * (1 + (SELECT sum(weight * ts_rank(%s, c.search, query, 1)) FROM weights)) AS score
+FROM best JOIN knowledge_chunk c ON c.id = best.id ORDER BY score DESC, c.id LIMIT %s
+"""
+# Each word apart, so that the index answers for it: `@@` on a chunk itself reads and unpacks all its words.
+_HITS = (
+    "SELECT {number} AS number, c.id FROM knowledge_chunk c WHERE c.document_id = ANY(%s) AND c.search @@ %s::tsquery {condition}"
+)
+
+
 def matching(*, documents: Sequence[int], query: str, limit: int, condition: Condition = ANY) -> list[Match]:
-    """The `limit` chunks of these documents that match the words of `query` best, best first."""
-    words = _words(query)
+    """The `limit` chunks of these documents that match the words of `query` best, best first.
+
+    A word's weight is its inverse document frequency among what is searched; one that occurs nowhere counts as the rarest.
+    The chunks that hold the most weight are then ranked by how often and where they hold it: a long chunk is not better
+    for its length (flag 1 of ts_rank), a second occurrence adds little.
+    """
+    words = [_quoted(word) for word in _words(query)]
     if not words or not documents:
         return []
-    weights = _weights(words, documents)
-    total = sum(weights.values())
-    known = {word: weight for word, weight in weights.items() if weight > 0}
-    if not known:
-        return []
-    held = " + ".join(["CASE WHEN c.search @@ %s::tsquery THEN %s ELSE 0 END"] * len(known))
-    # A second occurrence adds little, a long chunk is not better for its length: flag 1 divides by the logarithm of it.
-    rank = " + ".join(["%s * ts_rank(%s, c.search, %s::tsquery, 1)"] * len(known))
-    parameters: list[str | float] = [value for word, weight in known.items() for value in (_quoted(word), weight)]
-    ranks: list[str | float] = [value for word, weight in known.items() for value in (weight, WEIGHTS, _quoted(word))]
+    hits = " UNION ALL ".join(_HITS.format(number=number, condition=condition.sql) for number in range(1, len(words) + 1))
+    searched: list[Any] = [value for word in words for value in (list(documents), word, *condition.params)]
     with connection.cursor() as cursor:
         cursor.execute(
-            f"SELECT id, held * (1 + rank) FROM (SELECT c.id, {held} AS held, {rank} AS rank FROM knowledge_chunk c "  # noqa: S608
-            f"WHERE c.document_id = ANY(%s) AND c.search @@ %s::tsquery {condition.sql}) found "
-            "WHERE held >= %s ORDER BY 2 DESC, id LIMIT %s",
-            (
-                *parameters,
-                *ranks,
-                list(documents),
-                " | ".join(map(_quoted, known)),
-                *condition.params,
-                LEAST_COVERAGE * total,
-                limit,
-            ),
+            _RANKED.format(hits=hits, condition=condition.sql),
+            [
+                *(*searched, words, list(documents), *condition.params),
+                *(LEAST_COVERAGE, max(CANDIDATES, limit), WEIGHTS, limit),
+            ],
         )
         return [Match(id_, float(score)) for id_, score in cursor.fetchall()]
 
@@ -68,18 +80,6 @@ def _words(query: str) -> list[str]:
         cursor.execute("SELECT tsvector_to_array(to_tsvector('english', %s))", [_SPACED.sub(r" \1 ", query.replace("\x00", " "))])
         found: list[str] = cursor.fetchone()[0]
     return found[:MOST_WORDS]
-
-
-def _weights(words: list[str], documents: Sequence[int]) -> dict[str, float]:
-    """What each word is worth: its inverse document frequency among the chunks. One that occurs nowhere counts as the rarest."""
-    counts = ", ".join(["count(*) FILTER (WHERE c.search @@ %s::tsquery)"] * len(words))
-    with connection.cursor() as cursor:
-        cursor.execute(
-            f"SELECT count(*), {counts} FROM knowledge_chunk c WHERE c.document_id = ANY(%s)",  # noqa: S608 - placeholders
-            [*map(_quoted, words), list(documents)],
-        )
-        number, *found = cursor.fetchone()
-    return {word: math.log(1 + (number - count + 0.5) / (count + 0.5)) for word, count in zip(words, found, strict=True)}
 
 
 def _quoted(word: str) -> str:

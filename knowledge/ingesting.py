@@ -59,7 +59,8 @@ async def _copy_of(claim: Claim) -> AsyncIterator[Path]:
         await in_thread(files.write_out, file_id=claim.file_id, path=path)
         yield path
     finally:
-        path.unlink(missing_ok=True)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
 
 
 @asynccontextmanager
