@@ -13,7 +13,7 @@ from django.db import connection, transaction
 
 from accounts.threads import in_thread
 from events.conf import conf
-from events.exceptions import ThroughlineError, translated
+from events.exceptions import InvalidRequest, ThroughlineError, TooLarge, translated
 from events.models import OutboxEvent
 from events.publishing import Publication, check, publish_once
 from events.streams import Stream
@@ -56,15 +56,31 @@ def send(rows: Any) -> int:
         found = list(rows.select_for_update(skip_locked=True).order_by("pk")[:BATCH])
         if not found:
             return 0
-        publish_once(
-            [
-                (Publication(Stream.parse(row.stream), row.type, row.data), f"outbox:{row.pk}:{row.created_at.timestamp()}")
-                for row in found
-            ],
-            remember=REMEMBER_SECONDS,
-        )
+        try:
+            _publish(found)
+        except (InvalidRequest, TooLarge):
+            # Nothing was sent. One that no settings and code of today accept must not hold up the others for ever.
+            _publish([row for row in found if _is_sendable(row)])
         OutboxEvent.objects.filter(pk__in=[row.pk for row in found]).delete()
         return len(found)
+
+
+def _publish(rows: list[OutboxEvent]) -> None:
+    items = [(_publication(row), f"outbox:{row.pk}:{row.created_at.timestamp()}") for row in rows]
+    publish_once(items, remember=REMEMBER_SECONDS)
+
+
+def _publication(row: OutboxEvent) -> Publication:
+    return Publication(Stream.parse(row.stream), row.type, row.data)
+
+
+def _is_sendable(row: OutboxEvent) -> bool:
+    try:
+        check(_publication(row))
+    except (InvalidRequest, TooLarge) as error:
+        logger.error("The event %s (outbox %s) can never be sent and is dropped: %s", row, row.pk, error.message)
+        return False
+    return True
 
 
 def send_all() -> int:

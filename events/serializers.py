@@ -1,11 +1,15 @@
 """What requests to the engine must look like."""
 
 import json
+import re
 from typing import Any
 
 from rest_framework import serializers
 
 from events.publishing import TYPE
+
+WHOLE_TYPE = re.compile(rf"\A{TYPE.pattern}\Z", re.ASCII)
+"""The field searches for its pattern; the whole type must match."""
 
 
 class PublicationSerializer(serializers.Serializer[Any]):
@@ -13,7 +17,7 @@ class PublicationSerializer(serializers.Serializer[Any]):
 
     user = serializers.CharField(required=False, max_length=128)
     stream = serializers.CharField(required=False, max_length=200)
-    type = serializers.RegexField(TYPE, max_length=100)
+    type = serializers.RegexField(WHOLE_TYPE, max_length=100)
     payload = serializers.DictField(required=False, default=dict)
     scope = serializers.DictField(child=serializers.CharField(), required=False, default=dict)
     idempotency_key = serializers.CharField(required=False, default="", allow_blank=True, max_length=255)
