@@ -1,7 +1,6 @@
 """Where a text can be cut without tearing a sentence, in any language. No I/O."""
 
 import re
-import unicodedata
 from collections.abc import Iterator
 
 from knowledge.extraction.tokens import count_tokens
@@ -54,7 +53,7 @@ def _short(sentence: str, most: int) -> Iterator[str]:
     size = 0
     for word in re.findall(r"\S{1,40}\s*|\s+", sentence):
         tokens = count_tokens(word)
-        if part and size + tokens > most and not unicodedata.combining(word[0]):
+        if part and size + tokens > most:
             yield "".join(part)
             part, size = [], 0
         part.append(word)
