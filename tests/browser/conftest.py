@@ -17,8 +17,12 @@ from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
 import pytest
+from django.conf import settings
+from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
+from django.contrib.sessions.backends.db import SessionStore
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
+from accounts.models import User
 from tests.browser.cuttable import CuttableNetwork
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -106,18 +110,33 @@ def network(server: str) -> Iterator[CuttableNetwork]:
         yield network
 
 
+def new_session(database: str, username: str) -> str:
+    """The key of a session that is logged in. By the form it would take a second of hashing, in each of many tests."""
+    with psycopg.connect(database, autocommit=True) as connection:
+        (pk, password) = connection.execute("SELECT id, password FROM accounts_user WHERE username = %s", (username,)).fetchone()  # type: ignore[misc]
+        data = {
+            SESSION_KEY: str(pk),
+            BACKEND_SESSION_KEY: settings.AUTHENTICATION_BACKENDS[0],
+            HASH_SESSION_KEY: User(password=password).get_session_auth_hash(),
+        }
+        key = secrets.token_hex(16)
+        connection.execute(
+            "INSERT INTO django_session (session_key, session_data, expire_date) VALUES (%s, %s, now() + interval '1 day')",
+            (key, SessionStore().encode(data)),
+        )
+    return key
+
+
 class Visitor:
     """Someone with a browser of their own, logged in, in front of the chat page."""
 
-    def __init__(self, context: BrowserContext, address: str, username: str) -> None:
+    def __init__(self, context: BrowserContext, address: str, session: str) -> None:
         self.context = context
         self.address = address
         self.complaints: list[str] = []
+        context.add_cookies([{"name": settings.SESSION_COOKIE_NAME, "value": session, "url": address, "httpOnly": True}])
         self.page = self.new_tab()
-        self.page.goto(f"{address}/login")
-        self.page.get_by_label("Username").fill(username)
-        self.page.get_by_label("Password").fill("bob" if username.startswith("guest") else username)
-        self.page.get_by_role("button", name="Log in").click()
+        self.page.goto(address)
         self.page.get_by_text("Connected", exact=True).wait_for()
 
     def new_tab(self) -> Page:
@@ -180,13 +199,13 @@ Visit = Callable[..., Visitor]
 
 
 @pytest.fixture
-def visit(browser: Browser, server: str, request: pytest.FixtureRequest) -> Iterator[Visit]:
+def visit(browser: Browser, server: str, own_database: str, request: pytest.FixtureRequest) -> Iterator[Visit]:
     """`visit(username, address=, **context_options)`; an error in a console fails the test, if not `expects_console_errors`."""
     visitors: list[Visitor] = []
 
     def open_browser(username: str = "alice", address: str = server, **options: Any) -> Visitor:
         context = browser.new_context(**{"viewport": {"width": 1200, "height": 800}, **options})
-        visitors.append(Visitor(context, address, username))
+        visitors.append(Visitor(context, address, new_session(own_database, username)))
         return visitors[-1]
 
     yield open_browser

@@ -1,6 +1,7 @@
 """One feed for all tabs, in a real browser: connections, toasts, the bell, reloads, outages, logins."""
 
 import re
+import time
 import urllib.request
 from collections import Counter
 from collections.abc import Callable
@@ -166,9 +167,9 @@ def test_a_first_visit_without_an_event_is_a_place_to_come_back_to(
 ) -> None:
     """In a browser that has never had a cursor."""
     publish("long before", to=guest)
+    time.sleep(3)  # so that it is: the server tells its time in whole seconds, and a little late
     visitor = visit(guest)
     page = visitor.page
-    page.wait_for_timeout(1500)  # the server tells its time in whole seconds
     page.goto("about:blank")
     until(page, lambda: open_feeds(server) == 0, "the feed to be closed")
     publish("away", to=guest)
