@@ -39,8 +39,9 @@ def test_sentences_joined_are_the_text(text):
 
 
 @given(TEXTS)
-def test_no_sentence_is_longer_than_asked_beyond_one_word(text):
-    assert all(count_tokens(each) <= 20 + count_tokens("a" * 40) for each in sentences(text, most=20))
+def test_no_sentence_is_longer_than_asked(text):
+    # Forty characters are never torn apart, and each may be a token.
+    assert all(count_tokens(each) <= 40 for each in sentences(text, most=40))
 
 
 @given(BLOCKS)
