@@ -13,6 +13,7 @@ from procrastinate.psycopg_connector import PsycopgConnector
 
 from chat.conf import conf
 from chat.runner import Runner, use_runner
+from knowledge.ingester import current_ingester
 
 logger = logging.getLogger(__name__)
 
@@ -30,6 +31,8 @@ async def work(**options: Any) -> None:
     runner = Runner()
     await runner.start()
     use_runner(runner)
+    ingester = current_ingester()
+    ingester.start()
     jobs = asyncio.create_task(_fetch_jobs(options, stopping), name="procrastinate")
     logger.info("The worker is ready.")
     try:
@@ -39,6 +42,7 @@ async def work(**options: Any) -> None:
         runner.closing = True
         jobs.cancel()
         await asyncio.gather(jobs, return_exceptions=True)
+        await ingester.close()
         await runner.close()
         use_runner(None)
 

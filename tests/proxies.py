@@ -5,6 +5,14 @@ import contextlib
 import threading
 from collections.abc import Awaitable, Callable
 from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+
+def through(proxy: "Proxy", url: str) -> str:
+    """The store's URL by way of the proxy, with the same user and password."""
+    parts = urlsplit(url)
+    user, at, _ = parts.netloc.rpartition("@")
+    return urlunsplit(parts._replace(netloc=f"{user}{at}127.0.0.1:{proxy.port}"))
 
 
 class Proxy:

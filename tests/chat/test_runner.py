@@ -1,6 +1,7 @@
 """A worker's runner: what it claims, hands back, disowns, and stops."""
 
 import asyncio
+from urllib.parse import urlsplit
 
 import pytest
 from procrastinate.contrib.django.models import ProcrastinateJob
@@ -14,6 +15,7 @@ from chat.services.questions import message_stream
 from events import journal
 from events.event import Event, EventId
 from tests.chat.conftest import answered, asked, ended, journaled, run_of, texts, types, until
+from tests.proxies import Proxy, through
 
 pytestmark = pytest.mark.usefixtures("stores")
 
@@ -150,13 +152,9 @@ async def test_a_run_that_cannot_be_driven_is_left_to_the_sweep(stores, alice):
 
 
 async def test_a_run_of_a_broker_that_is_away_begins_when_it_is_back(stores, alice, settings, redis_url):
-    from urllib.parse import urlsplit
-
-    from tests.proxies import Proxy
-
     parts = urlsplit(redis_url)
     with Proxy(parts.hostname, parts.port) as proxy:
-        settings.REDIS_URL = f"redis://127.0.0.1:{proxy.port}/0"
+        settings.REDIS_URL = through(proxy, redis_url)
         runner = Runner()
         await runner.start()
         proxy.cut()

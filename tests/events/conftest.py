@@ -2,7 +2,7 @@
 
 import asyncio
 import uuid
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 import pytest
 import redis
@@ -13,7 +13,7 @@ from events.broker.redis import RedisBroker
 from events.event import EVENT_TYPES, Event, EventId, EventType, pack
 from events.hub import close_hub, current_hub
 from events.streams import Stream
-from tests.proxies import Proxy
+from tests.proxies import Proxy, through
 
 NOTE = EventType("test.note", "Something happened: `n`.")
 DELTA = EventType("test.delta", "Text: `block`, `text`.", joined="text")
@@ -64,7 +64,7 @@ def valkey_proxy(valkey, redis_url, settings):
     """The Valkey through a proxy that can be cut; brokers made by `connect` use it."""
     parts = urlsplit(redis_url)
     with Proxy(parts.hostname, parts.port or 6379) as proxy:
-        settings.REDIS_URL = urlunsplit(parts._replace(netloc=f"127.0.0.1:{proxy.port}"))
+        settings.REDIS_URL = through(proxy, redis_url)
         yield proxy
 
 

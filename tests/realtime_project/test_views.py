@@ -17,7 +17,7 @@ from realtime_project import readiness
 from realtime_project.exposition import is_loopback
 from tests.chat.asgi import Client
 from tests.chat.conftest import alice, alice_client, organization, stores  # noqa: F401 - fixtures
-from tests.proxies import Proxy
+from tests.proxies import Proxy, through
 from workspaces.models import Workspace, WorkspaceMember
 
 pytestmark = pytest.mark.usefixtures("stores")
@@ -53,7 +53,7 @@ def postgres_proxy(stores):
 def valkey_proxy(stores, redis_url, settings):
     parts = urlsplit(redis_url)
     with Proxy(parts.hostname, parts.port) as proxy:
-        settings.REDIS_URL = f"redis://127.0.0.1:{proxy.port}/0"
+        settings.REDIS_URL = through(proxy, redis_url)
         yield proxy
         proxy.restore()
 
