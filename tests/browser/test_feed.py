@@ -203,6 +203,26 @@ def test_offline_for_30_seconds_and_back(
     assert Counter(shown) == Counter(["before", "meanwhile 1", "meanwhile 2"])
 
 
+def test_a_toast_waits_until_someone_looks(visit: Visit, guest: str, publish: Publisher) -> None:
+    """All tabs are hidden - behind another program - when the event comes; then one is looked at."""
+    visitor = visit(guest)
+    visitor.page.close()
+    visitor.context.add_init_script(
+        "Object.defineProperty(document, 'visibilityState', {get: () => window.looked ? 'visible' : 'hidden'})"
+    )
+    tabs = [open_explorer(visitor) for _ in range(2)]
+    publish("unseen", to=guest)
+    for tab in tabs:
+        expect_titles(tab, "unseen")
+        expect(tab.locator("#bell-count")).to_have_text("1")
+    assert [tab.locator(".toast").count() for tab in tabs] == [0, 0]
+    tabs[1].evaluate("() => { window.looked = true; document.dispatchEvent(new Event('visibilitychange')); }")
+    expect(tabs[1].locator(".toast")).to_contain_text("unseen")
+    tabs[0].evaluate("() => { window.looked = true; document.dispatchEvent(new Event('visibilitychange')); }")
+    tabs[0].wait_for_timeout(500)
+    assert tabs[0].locator(".toast").count() == 0
+
+
 def test_a_day_away_is_one_toast_and_a_full_bell(visit: Visit, guest: str, publish: Publisher) -> None:
     visitor = visit(guest)
     page = visitor.page

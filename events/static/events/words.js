@@ -28,14 +28,15 @@ export function durationWords(ms) {
  * @param {import("./stream.js").StateDetail} detail
  * @returns {Said}
  */
-export function failureWords({ reason = "", message = "", retryAfterMs = null }) {
+export function failureWords({ reason = "", status, message = "", retryAfterMs = null }) {
   const needsLogin = reason === "unauthorized";
   const canRetry = !needsLogin && reason !== "not_found";
   if (reason === "busy") {
     const when = retryAfterMs ? ` Try again in ${durationWords(retryAfterMs)}.` : " Try again in a moment.";
     return { kind: reason, words: `${message || "The server is busy."}${when}`, canRetry, needsLogin };
   }
-  const words = (reason === "refused" && message) || FAILURES.get(reason) || message || "That did not work.";
+  const isTooLarge = status === 413 && !message; // said by a proxy in front of the server, which says nothing to people
+  const words = (isTooLarge && "That is larger than this server, or a proxy in front of it, takes. Send less at once.") || (reason === "refused" && message) || FAILURES.get(reason) || message || "That did not work.";
   return { kind: reason, words, canRetry, needsLogin };
 }
 

@@ -54,3 +54,8 @@ test("what runs is said to run", () => {
   for (const status of ["queued", "running", "awaiting_approval", "sending", "stopping", "cancelled"]) assert.notEqual(statusWords(status), "");
   for (const status of ["completed", "failed", null]) assert.equal(statusWords(status), "");
 });
+
+test("what a proxy refuses as too large is said in our words, what the server refuses in its own", () => {
+  assert.match(failureWords({ reason: "refused", status: 413 }).words, /a proxy in front of it/);
+  assert.equal(failureWords({ reason: "refused", status: 413, message: "At most 64 MiB." }).words, "At most 64 MiB.");
+});

@@ -134,7 +134,7 @@ class Publishing {
     } catch (error) {
       if (!(error instanceof RequestError)) throw error;
       // The server names what is wrong with this very event; else the words for any request.
-      this._say(error.detail.status === 404 ? error.detail.message : failureWords(error.detail).words);
+      this._say((error.detail.status === 404 && error.detail.message) || failureWords(error.detail).words);
     } finally {
       byId("publish-send").disabled = false;
     }
