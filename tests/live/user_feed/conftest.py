@@ -24,7 +24,7 @@ SETTINGS = {
     "AUTH_RECHECK_SECONDS": str(RECHECK_SECONDS),
     "CALLER_CACHE_SECONDS": "1",
 }
-PEOPLE = 60
+PEOPLE = 200
 
 
 @pytest.fixture(scope="session")
