@@ -43,6 +43,7 @@ async def work(**options: Any) -> None:
         jobs.cancel()
         await asyncio.gather(jobs, return_exceptions=True)
         await ingester.close()
+        current_ingester.cache_clear()
         await runner.close()
         use_runner(None)
 
