@@ -6,6 +6,7 @@ from typing import Any
 
 from rest_framework import serializers
 
+from events.event import storable
 from knowledge.models import Source
 from knowledge.services.sources import NewSource, new_text
 
@@ -24,12 +25,18 @@ class MetadataField(serializers.JSONField):
                 raise serializers.ValidationError("metadata must be a JSON object.") from None
         if not isinstance(data, dict):
             raise serializers.ValidationError("metadata must be a JSON object.")
-        text = json.dumps(data)
-        if len(text) > MOST_METADATA or "\\u0000" in text or "\\ud8" in text or "NaN" in text or "Infinity" in text:
+        if storable(data) != data or not _fits(data):
             raise serializers.ValidationError(
                 f"metadata must be JSON of at most {MOST_METADATA} characters, without NUL, half characters, NaN and Infinity."
             )
         return data
+
+
+def _fits(data: dict[str, Any]) -> bool:
+    try:
+        return len(json.dumps(data, allow_nan=False)) <= MOST_METADATA
+    except ValueError:
+        return False
 
 
 class NewSourceSerializer(serializers.Serializer[Any]):

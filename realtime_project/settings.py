@@ -7,7 +7,7 @@ the loop at the end reads every one of them from the environment.
 import json
 import warnings
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, get_origin, get_type_hints
 
 import environ
 from django.core.exceptions import ImproperlyConfigured
@@ -29,7 +29,8 @@ APP_SETTINGS = (ProjectSettings, AccountsSettings, EventsSettings, KnowledgeSett
 def read_setting(name: str, kind: Any, default: Any) -> Any:
     """A setting's value from the environment; raises `ImproperlyConfigured` when it is not of its kind."""
     try:
-        return env.get_value(name, cast=kind, default=default)
+        # environ splits at commas for `list`; called with `list[str]` it would take the letters apart.
+        return env.get_value(name, cast=get_origin(kind) or kind, default=default)
     except ValueError:
         wanted = getattr(kind, "__name__", str(kind))
         raise ImproperlyConfigured(f"The setting {name} is {env.str(name)!r}, which is no {wanted}.") from None

@@ -1,6 +1,6 @@
 """The scenarios: each module has `scenario`, which the command line finds by its name."""
 
-from benchmarks.scenarios import answers, catch_up, fan_out, latency, memory
+from benchmarks.scenarios import answers, catch_up, fan_out, latency, memory, retrieval
 from benchmarks.scenarios.base import Scenario
 
 SCENARIOS: list[Scenario] = [
@@ -10,4 +10,5 @@ SCENARIOS: list[Scenario] = [
     memory.scenario,
     catch_up.scenario,
     answers.scenario,
+    retrieval.scenario,
 ]

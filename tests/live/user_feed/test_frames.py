@@ -3,7 +3,6 @@
 import re
 
 import httpx
-import pytest
 
 from tests.live.conftest import Client
 from tests.live.processes import Stack
@@ -134,7 +133,6 @@ async def test_pages_of_allowed_origins_may_send_a_token_and_a_cursor(person: Pe
     await check_cross_origin(web_with(DJANGO_SETTINGS_MODULE="tests.live.user_feed.cross_origin"), person)
 
 
-@pytest.mark.xfail(strict=True, reason="a list in the environment is read letter by letter: realtime_project/settings.py")
 async def test_allowed_origins_may_be_set_in_the_environment(person: Person, web_with):
     await check_cross_origin(web_with(CORS_ALLOWED_ORIGINS=f"{ORIGIN},https://other.example"), person)
 
