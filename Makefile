@@ -23,5 +23,5 @@ types: ## mypy, strict
 	@.venv/bin/mypy
 
 bench: ## Measure against other servers and print the table
-	@requirements/install run bench
+	@requirements/install run model bench
 	@.venv/bin/python -m benchmarks

@@ -110,7 +110,14 @@ DATABASES["default"].update(
     OPTIONS={
         # A pool waits twice as long after every failed attempt to connect. It gives up when those who wait do, and the
         # next query begins anew: after a long outage the database is found again within seconds.
-        "pool": {"min_size": 1, "max_size": given["DATABASE_POOL_SIZE"], "timeout": 10, "reconnect_timeout": 10},
+        "pool": {
+            "min_size": 1,
+            "max_size": given["DATABASE_POOL_SIZE"],
+            "timeout": 10,
+            "reconnect_timeout": 10,
+            # Its own threads only open and close connections: one is enough, and each process has them.
+            "num_workers": 1,
+        },
         "connect_timeout": 5,
     }
     | DATABASES["default"].get("OPTIONS", {}),
