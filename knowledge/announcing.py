@@ -1,13 +1,15 @@
-"""Telling a source's owner, on the user feed, how its ingestion goes."""
+"""Telling a source's owner, on the user feed, how its ingestion goes, and colleagues that it is shared with them."""
 
 import logging
 from typing import Any
 
+from accounts.models import Membership, Organization
 from events.exceptions import BrokerUnavailable
-from events.outbox import publish_with_commit
-from events.publishing import publish
+from events.outbox import publish_all_with_commit, publish_with_commit
+from events.publishing import Publication, publish
 from events.streams import Stream
-from knowledge.ingest_events import ATTACHMENT_EVENTS, SOURCE_EVENTS
+from knowledge.conf import conf
+from knowledge.ingest_events import ATTACHMENT_EVENTS, RESOURCE_SHARED, SOURCE_EVENTS
 from knowledge.models import Source
 
 logger = logging.getLogger(__name__)
@@ -43,3 +45,24 @@ def announce_progress(*, owner: str, **fields: Any) -> None:
         publish(stream=Stream("user", owner), type=type_, data=data)
     except BrokerUnavailable as error:
         logger.warning("Progress of %s was not told: %s", fields.get("source_id"), error)
+
+
+def announce_shared(*, source: Source, organization: Organization) -> None:
+    """Tells the other members, up to KNOWLEDGE_SHARED_TOLD, that they may search it; with the current transaction."""
+    members = (
+        Membership.objects.filter(organization=organization, user__is_active=True)
+        .exclude(user_id=source.owner_id)
+        .order_by("pk")
+        .values_list("user__public_id", flat=True)[: conf.KNOWLEDGE_SHARED_TOLD]
+    )
+    payload = {
+        "resource_type": "source",
+        "resource_id": str(source.pk),
+        "resource_name": source.name,
+        "access_level": "read",
+        "team_id": organization.public_id,
+        "team_name": organization.name,
+        "shared_by": source.owner.public_id,
+    }
+    data = {"scope": {"kind": "resource", "id": str(source.pk)}, "payload": payload}
+    publish_all_with_commit([Publication(Stream("user", each), RESOURCE_SHARED.name, data) for each in members])

@@ -15,6 +15,9 @@ class KnowledgeSettings(AppSettings):
     KNOWLEDGE_SOURCES_PER_USER: int = 1000
     """Sources and attachments that one user may own; 0: no limit."""
 
+    KNOWLEDGE_SHARED_TOLD: int = 1000
+    """Most members of an organisation that are told when a source is shared with it; 0: nobody is."""
+
     KNOWLEDGE_EMBEDDINGS: str = "auto"
     """Who embeds: openai, minilm (offline model), hashing (words only, no model); auto: openai if configured, else offline."""
 

@@ -1,4 +1,4 @@
-"""The events of ingestion on a user's feed."""
+"""The events of sources and attachments on a user's feed."""
 
 from events.event import EventType, register
 
@@ -20,4 +20,9 @@ ATTACHMENT_EVENTS = {
         "failed": "an attachment could not be read: `attachment_id`, `filename`, `error`.",
     }.items()
 }
-register(*SOURCE_EVENTS.values(), *ATTACHMENT_EVENTS.values())
+RESOURCE_SHARED = EventType(
+    "resource.shared",
+    "User feed: a colleague shared something: `resource_type`, `resource_id`, `resource_name`, `access_level`, `team_id`, "
+    "`team_name`, `shared_by`.",
+)
+register(*SOURCE_EVENTS.values(), *ATTACHMENT_EVENTS.values(), RESOURCE_SHARED)

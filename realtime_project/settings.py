@@ -16,6 +16,7 @@ from accounts.conf import AccountsSettings
 from chat.conf import ChatSettings
 from events.conf import EventsSettings
 from knowledge.conf import KnowledgeSettings
+from plugins.conf import PluginsSettings
 from realtime_project.conf import ProjectSettings
 from realtime_project.logs import logging_config
 
@@ -23,7 +24,7 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 env = environ.Env()
 env.read_env(BASE_DIR / ".env")
 
-APP_SETTINGS = (ProjectSettings, AccountsSettings, EventsSettings, KnowledgeSettings, ChatSettings)
+APP_SETTINGS = (ProjectSettings, AccountsSettings, EventsSettings, KnowledgeSettings, PluginsSettings, ChatSettings)
 
 
 def read_setting(name: str, kind: Any, default: Any) -> Any:
@@ -49,6 +50,7 @@ INSTALLED_APPS = [
     "events",
     "workspaces",
     "knowledge",
+    "plugins",
     "chat",
     "channels",
     "rest_framework",

@@ -19,5 +19,7 @@ urlpatterns = [
     path("explorer", pages.explorer, name="explorer"),
     path("", include("accounts.page_urls")),
     path("", include("knowledge.urls")),
+    path("", include("workspaces.urls")),
+    path("", include("plugins.urls")),
     path("", include("chat.urls")),
 ]

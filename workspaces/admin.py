@@ -1,8 +1,14 @@
-"""Workspaces in the admin."""
+"""Workspaces in the admin; and organisations, so that adding a member there is told as it is everywhere."""
+
+from typing import Any
 
 from django.contrib import admin
+from django.forms import BaseModelFormSet, ModelForm
 from django.http import HttpRequest
 
+from accounts.admin import OrganizationAdmin, UserAdmin
+from accounts.models import Membership, Organization, User
+from workspaces import memberships
 from workspaces.models import Workspace, WorkspaceMember
 
 
@@ -27,3 +33,43 @@ class WorkspaceAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # not generic
     def get_readonly_fields(self, request: HttpRequest, obj: Workspace | None = None) -> tuple[str, ...]:  # noqa: ARG002 - Django's signature
         """Topics and addresses name the public id: it stays once given."""
         return ("public_id",) if obj else ()
+
+
+class EnrollingAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # not generic when it runs
+    """Saves memberships by the service, which tells new members."""
+
+    def save_formset(
+        self,
+        request: HttpRequest,
+        form: "ModelForm[Any]",
+        formset: "BaseModelFormSet[Any, Any]",
+        change: bool,
+    ) -> None:
+        """As Django's, but for memberships."""
+        if formset.model is not Membership:
+            super().save_formset(request, form, formset, change)
+            return
+        formset.save(commit=False)
+        for gone in formset.deleted_objects:
+            gone.delete()
+        for row, fields in formset.changed_objects:
+            if set(fields) != {"role"}:
+                # Another user or organisation was chosen in the row: one membership ends and another begins.
+                Membership.objects.filter(pk=row.pk).delete()
+        for row in [*formset.new_objects, *(row for row, _ in formset.changed_objects)]:
+            added_by = str(getattr(request.user, "public_id", ""))
+            memberships.enrol(organization=row.organization, user=row.user, role=row.role, added_by=added_by)
+
+
+# In the place of those of accounts, which may not know of events.
+admin.site.unregister([User, Organization])
+
+
+@admin.register(User)
+class EnrollingUserAdmin(EnrollingAdmin, UserAdmin):
+    """Users, with their organisations."""
+
+
+@admin.register(Organization)
+class EnrollingOrganizationAdmin(EnrollingAdmin, OrganizationAdmin):
+    """Organisations, with their members."""

@@ -2,6 +2,8 @@
 
 from django.apps import AppConfig
 
+from workspaces import team_events  # noqa: F401 - registers the event types in every process
+
 
 class WorkspacesConfig(AppConfig):
     """Registers workspaces."""

@@ -12,6 +12,7 @@ from django.db.models import Q, QuerySet
 from accounts.caller import Caller
 from accounts.models import Organization
 from events.exceptions import Conflict, Forbidden, InvalidRequest, NotFound
+from knowledge.announcing import announce_shared
 from knowledge.conf import conf
 from knowledge.embeddings import registry
 from knowledge.extraction.kinds import WrongKind, kind_of_content, kind_of_name
@@ -75,10 +76,11 @@ def create(*, caller: Caller, new: NewSource, data: Iterable[bytes]) -> Source:
         yield from pieces
 
     with transaction.atomic():
+        organization = _organization(caller, new.organization)
         source = Source.objects.create(
             purpose=new.purpose,
             owner_id=caller.pk,
-            organization=_organization(caller, new.organization),
+            organization=organization,
             name=new.name,
             file=files.store(name=new.file_name[-255:], data=rest()),
             kind=kind,
@@ -86,6 +88,8 @@ def create(*, caller: Caller, new: NewSource, data: Iterable[bytes]) -> Source:
             wanted_model=new.embedding_model,
         )
         ingestions.queue(source=source, operation=Ingestion.Operation.UPLOAD)
+        if organization is not None and new.purpose == Source.Purpose.SOURCE:
+            announce_shared(source=source, organization=organization)
         return source
 
 

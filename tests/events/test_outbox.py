@@ -12,7 +12,7 @@ from events.exceptions import BrokerUnavailable, InvalidRequest, TooLarge
 from events.feed import Feed
 from events.models import OutboxEvent
 from events.outbox import Sender, publish_with_commit
-from events.publishing import _broker
+from events.publishing import Publication, _broker
 from tests.events.conftest import a_backlog, a_durable_stream, numbers, until
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -159,3 +159,13 @@ async def test_what_a_dead_process_left_behind_is_swept(hub, sender, monkeypatch
     await in_thread(partial(OutboxEvent.objects.create, stream=stream.name, type="test.note", data={"n": 1}))
     async with Feed(hub=hub, stream=stream, cursor=START) as feed:
         assert await read_notes(feed, 1) == [1]
+
+
+def test_more_events_than_a_batch_holds_are_sent_at_once(valkey, monkeypatch):
+    monkeypatch.setattr(outbox, "BATCH", 2)
+    streams = [a_backlog() for _ in range(5)]
+    with transaction.atomic():
+        outbox.publish_all_with_commit([Publication(stream, "test.note", {"n": 7}) for stream in streams])
+        outbox.publish_all_with_commit([])
+    assert [stored(valkey, stream) for stream in streams] == [[7]] * 5
+    assert not OutboxEvent.objects.exists()

@@ -18,6 +18,8 @@ carriers = st.sampled_from(
     [
         "GET /api/events?token={}&pending=0",
         "GET /api/events?pending=0&ticket={} HTTP/1.1",
+        "GET /oauth/callback?code={}&state=x HTTP/1.1",
+        "GET /oauth/callback?iss=x&state={} HTTP/1.1",
         "/ws?api_key={}",
         "/ws?ACCESS_TOKEN={}#top",
         "Authorization: Bearer {}",
