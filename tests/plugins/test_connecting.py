@@ -167,6 +167,7 @@ def test_a_server_that_hangs_is_given_up(begun, stub, settings, path):
     [
         ("/token", (400, {}, {"error": "invalid_grant", "error_description": "too\n old"}), "invalid_grant too old"),
         ("/token", (500, {}, b"oops"), "500"),
+        ("/token", (307, {"Location": "/elsewhere"}, b""), "redirects elsewhere"),
         ("/token", NOT_JSON, "no JSON object"),
         ("/token", (200, {}, {"access_token": "a", "token_type": "mac"}), "Bearer"),
         ("/token", (200, {}, {"token_type": "bearer"}), "access_token"),
@@ -230,6 +231,17 @@ def test_what_a_dead_worker_left_and_what_nobody_approved_is_ended(begun, api, f
     assert steps.sweep() == 1
     assert last(feed)[1]["error"] == steps.NOT_APPROVED
     assert steps.sweep() == 0
+
+
+def test_a_worker_that_comes_back_after_it_was_given_up_changes_nothing(api, feed, stub):
+    made = api("post", "/api/v1/connections", {"name": "Files", "server_url": stub.mcp_url})[1]
+    plan = steps.begin(connection_id=made["id"])
+    steps.fail(plan=plan, error="given up")
+    steps.complete(plan=plan, tokens=None, tools=[])
+    steps.fail(plan=plan, error="again")
+    told = api("get", f"/api/v1/connections/{made['id']}")[1]
+    assert (told["status"], told["error"]) == ("failed", "given up")
+    assert [type_ for type_, _ in feed()] == ["mcp.oauth.in_progress", "mcp.oauth.failed"]
 
 
 def test_a_changed_secret_key_fails_the_connection_with_that_reason(begun, client, feed, stub, settings):
