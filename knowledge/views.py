@@ -9,11 +9,11 @@ from rest_framework.views import APIView
 
 from accounts.authentication import caller_of
 from events.exceptions import InvalidRequest
+from events.paging import parse_id
 from knowledge.models import Source
 from knowledge.parsers import TextParser, UploadParser
 from knowledge.serializers import AttachmentSerializer, NewSourceSerializer, SearchSerializer, SourceSerializer
 from knowledge.services import retrieval, sources
-from knowledge.services.sources import parse_id
 
 TOLD: dict[str, Any] = {
     Source.Purpose.SOURCE: SourceSerializer,

@@ -2,10 +2,8 @@
 
 import uuid
 from dataclasses import dataclass
-from datetime import datetime
 
 from django.db import transaction
-from django.db.models import Q
 from django.utils import timezone
 from django.utils.crypto import constant_time_compare
 
@@ -13,6 +11,7 @@ from accounts.caller import Caller
 from accounts.digests import digest
 from events.event import storable
 from events.exceptions import Conflict, InvalidRequest, NotFound
+from events.paging import page
 from plugins import steps
 from plugins.addresses import BadAddress, split_url
 from plugins.conf import conf
@@ -20,7 +19,6 @@ from plugins.jobs import defer_connecting
 from plugins.models import Connection
 from plugins.sealing import seal
 
-PAGE = 50
 LONGEST_CODE = 8192
 Status = Connection.Status
 
@@ -97,18 +95,6 @@ def _check_address(name: str, url: str) -> None:
         raise InvalidRequest(f"{name}: {error}") from None
 
 
-def parse_id(text: str) -> uuid.UUID:
-    """The id of a connection; raises `InvalidRequest`."""
-    try:
-        value = uuid.UUID(text)
-    except ValueError:
-        value = None
-    # `uuid.UUID` alone accepts braces and URNs.
-    if value is None or str(value) != text.lower():
-        raise InvalidRequest("The id must be a UUID such as 123e4567-e89b-12d3-a456-426614174000.")
-    return value
-
-
 def get(*, caller: Caller, connection_id: uuid.UUID) -> Connection:
     """One of the caller's; raises `NotFound` also when it is someone else's."""
     found = Connection.objects.filter(pk=connection_id, owner_id=caller.pk).first()
@@ -119,19 +105,7 @@ def get(*, caller: Caller, connection_id: uuid.UUID) -> Connection:
 
 def list_connections(*, caller: Caller, cursor: str) -> tuple[list[Connection], str | None]:
     """One page, newest first, after `cursor` (empty: the newest), and the cursor of the next page."""
-    query = Connection.objects.filter(owner_id=caller.pk).order_by("-created_at", "-pk")
-    if cursor:
-        at, _, id_ = cursor.rpartition("~")
-        try:
-            moment, last = datetime.fromisoformat(at), uuid.UUID(id_)
-        except ValueError:
-            raise InvalidRequest("cursor must be a `next` of an earlier page.") from None
-        if moment.tzinfo is None:
-            raise InvalidRequest("cursor must be a `next` of an earlier page.")
-        query = query.filter(Q(created_at__lt=moment) | Q(created_at=moment, pk__lt=last))
-    found = list(query[: PAGE + 1])
-    following = f"{found[PAGE - 1].created_at.isoformat()}~{found[PAGE - 1].pk}" if len(found) > PAGE else None
-    return found[:PAGE], following
+    return page(Connection.objects.filter(owner_id=caller.pk), by="created_at", cursor=cursor)
 
 
 def delete(*, caller: Caller, connection_id: uuid.UUID) -> None:

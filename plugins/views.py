@@ -10,6 +10,7 @@ from rest_framework.views import APIView
 
 from accounts.authentication import caller_of
 from events.exceptions import NotFound
+from events.paging import parse_id
 from plugins import services
 from plugins.conf import conf
 from plugins.models import Connection
@@ -41,12 +42,12 @@ class ConnectionView(APIView):
 
     def get(self, request: Request, connection_id: str) -> Response:
         """One."""
-        found = services.get(caller=caller_of(request), connection_id=services.parse_id(connection_id))
+        found = services.get(caller=caller_of(request), connection_id=parse_id(connection_id))
         return Response(ConnectionSerializer(found).data)
 
     def delete(self, request: Request, connection_id: str) -> Response:
         """Deletes it with its tokens."""
-        services.delete(caller=caller_of(request), connection_id=services.parse_id(connection_id))
+        services.delete(caller=caller_of(request), connection_id=parse_id(connection_id))
         return Response(status=204)
 
 

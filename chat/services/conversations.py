@@ -1,8 +1,6 @@
 """Conversations and their messages, as their participants see them."""
 
-import re
 import uuid
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.db.models import Max, OuterRef, QuerySet, Subquery
@@ -11,22 +9,7 @@ from accounts.caller import Caller
 from chat.markdown import render
 from chat.models import Conversation, Message, Run
 from events.exceptions import InvalidRequest, NotFound
-
-PAGE = 50
-
-
-def parse_id(text: object, *, what: str) -> uuid.UUID:
-    """The UUID in a text; raises `InvalidRequest` naming `what`.
-
-    Only the usual form: `uuid.UUID` alone accepts braces and URNs.
-    """
-    try:
-        value = uuid.UUID(str(text))
-    except ValueError:
-        value = None
-    if value is None or str(value) != str(text).lower():
-        raise InvalidRequest(f"{what} must be a UUID such as 123e4567-e89b-12d3-a456-426614174000.")
-    return value
+from events.paging import PAGE, page
 
 
 def conversations_of(caller: Caller) -> QuerySet[Conversation]:
@@ -49,29 +32,7 @@ def conversation(*, caller: Caller, conversation_id: uuid.UUID) -> Conversation:
 
 def list_conversations(*, caller: Caller, cursor: str) -> tuple[list[Conversation], str | None]:
     """One page after `cursor` (empty: the newest), and the cursor of the next page."""
-    query = conversations_of(caller)
-    if cursor:
-        moment, pk = _parse_cursor(cursor)
-        query = query.filter(updated_at__lte=moment).exclude(updated_at=moment, pk__gte=pk)
-    found = list(query[: PAGE + 1])
-    following = _cursor(found[PAGE - 1]) if len(found) > PAGE else None
-    return found[:PAGE], following
-
-
-_CURSOR = re.compile(r"([0-9]{1,17})~([0-9a-f-]{36})", re.ASCII)
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
-
-def _cursor(last: Conversation) -> str:
-    """The place after a conversation: microseconds and id, of characters that a query needs no quoting for."""
-    return f"{(last.updated_at - _EPOCH) // timedelta(microseconds=1)}~{last.pk}"
-
-
-def _parse_cursor(text: str) -> tuple[datetime, uuid.UUID]:
-    match = _CURSOR.fullmatch(text)
-    if match is None:
-        raise InvalidRequest("cursor must be a `next` of an earlier page.")
-    return _EPOCH + timedelta(microseconds=int(match[1])), parse_id(match[2], what="cursor")
+    return page(conversations_of(caller), by="updated_at", cursor=cursor)
 
 
 def rename(*, caller: Caller, conversation_id: uuid.UUID, title: str) -> Conversation:

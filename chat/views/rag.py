@@ -15,19 +15,18 @@ from chat.engines.registry import selected_engine
 from chat.models import Message, Run
 from chat.rag_request import ChatCompletionRequest, parse
 from chat.run_events import Type
-from chat.services import answers, conversations, questions
+from chat.services import answers, questions
 from chat.services.questions import Question
 from chat.snapshot import Snapshot
-from chat.views.following import follow, take_slot
-from chat.views.streams import read_cursor
+from chat.views import following
 from events.event import START, Event, is_terminal
 from events.exceptions import BY_STATUS, Unavailable
 from events.feed import Feed
-from events.guard import Guard
 from events.hub import current_hub
 from events.responses import stream_endpoint
 
 DIALECT = RAGDialect()
+LOCATION = "/api/v1/chat/stream/{}"
 GROUNDING_FIELDS = {"context_mode", "rag_config", "attachment_config", "document_paths"}
 STATUS = {f"context_{each.code}": each.http_status for each in BY_STATUS.values()}
 """What `/complete` answers when there is no answer for a reason that lies in the request; else it is 500, or 503 to come back."""
@@ -47,19 +46,13 @@ class EngineNotConfigured(Unavailable):
 async def stream(request: HttpRequest) -> HttpResponseBase:
     """`POST /api/v1/chat/stream`: sources, then the text as it comes, then done."""
     message = await _ask(request)
-    return await follow(message, START, dialect=DIALECT, location=_location(message))
+    return await following.follow(message, START, dialect=DIALECT, location=LOCATION)
 
 
 @stream_endpoint("GET", error_shape="detail")
 async def resume(request: HttpRequest, message_id: str) -> HttpResponseBase:
     """`GET /api/v1/chat/stream/<message_id>`: the rest after a cursor."""
-    scope = request.scope  # type: ignore[attr-defined]
-    caller = await authenticate(scope)
-    id_ = conversations.parse_id(message_id, what="message_id")
-    message = await in_thread(conversations.message_of, caller=caller, message_id=id_)
-    cursor = read_cursor(request.headers, request.GET)
-    slot = await take_slot(caller)
-    return await follow(message, cursor, dialect=DIALECT, location=_location(message), guard=Guard(scope, caller), slot=slot)
+    return await following.resume(request, message_id, dialect=DIALECT, location=LOCATION)
 
 
 @stream_endpoint("POST", body_limit=conf.CHAT_BODY_MAX_BYTES, error_shape="detail")
@@ -129,7 +122,7 @@ def _question(asked: ChatCompletionRequest) -> Question:
 
 
 def _location(message: Message) -> str:
-    return f"/api/v1/chat/stream/{message.pk}"
+    return LOCATION.format(message.pk)
 
 
 async def _all_events(message: Message) -> list[Event]:

@@ -9,6 +9,7 @@ from accounts.bodies import SmallJSONParser
 from chat.serializers import ConversationSerializer, TitleSerializer
 from chat.services import conversations
 from events.exceptions import InvalidRequest
+from events.paging import parse_id
 
 
 class ConversationsView(APIView):
@@ -29,12 +30,12 @@ class ConversationView(APIView):
 
     def get(self, request: Request, conversation_id: str) -> Response:
         """One conversation."""
-        id_ = conversations.parse_id(conversation_id, what="conversation_id")
+        id_ = parse_id(conversation_id, what="conversation_id")
         return Response(ConversationSerializer(conversations.conversation(caller=caller_of(request), conversation_id=id_)).data)
 
     def patch(self, request: Request, conversation_id: str) -> Response:
         """Renames it."""
-        id_ = conversations.parse_id(conversation_id, what="conversation_id")
+        id_ = parse_id(conversation_id, what="conversation_id")
         serializer = TitleSerializer(data=request.data)
         serializer.is_valid(raise_exception=True)
         renamed = conversations.rename(caller=caller_of(request), conversation_id=id_, title=serializer.validated_data["title"])
@@ -42,7 +43,7 @@ class ConversationView(APIView):
 
     def delete(self, request: Request, conversation_id: str) -> Response:
         """Deletes it, with its messages."""
-        id_ = conversations.parse_id(conversation_id, what="conversation_id")
+        id_ = parse_id(conversation_id, what="conversation_id")
         conversations.delete(caller=caller_of(request), conversation_id=id_)
         return Response(status=204)
 
@@ -52,7 +53,7 @@ class MessagesView(APIView):
 
     def get(self, request: Request, conversation_id: str) -> Response:
         """The newest page, or the one before a `next`."""
-        id_ = conversations.parse_id(conversation_id, what="conversation_id")
+        id_ = parse_id(conversation_id, what="conversation_id")
         before = request.query_params.get("before", "")
         if before and not (before.isascii() and before.isdigit() and len(before) < 10):
             raise InvalidRequest("before must be a `next` of an earlier page.")

@@ -1,7 +1,6 @@
 """Answers as streams: asked for, resumed, looked at, stopped (S0)."""
 
 import json
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,17 +15,16 @@ from accounts.authentication import authenticate, caller_of
 from accounts.threads import in_thread
 from chat.conf import conf
 from chat.dialects.docsgpt import DocsGPTDialect
-from chat.models import Message
 from chat.serializers import QuestionSerializer
-from chat.services import answers, conversations, questions
-from chat.views.following import follow, take_slot
-from events.event import START, EventId
+from chat.services import answers, questions
+from chat.views.following import follow, resume
+from events.event import START
 from events.exceptions import InvalidRequest
-from events.guard import Guard
+from events.paging import parse_id
 from events.responses import stream_endpoint
 
 DIALECT = DocsGPTDialect()
-_DIGITS = re.compile(r"[0-9]{1,18}", re.ASCII)
+LOCATION = "/api/messages/{}/events"
 
 
 @stream_endpoint("POST", body_limit=conf.CHAT_BODY_MAX_BYTES)
@@ -41,19 +39,13 @@ async def ask(request: HttpRequest) -> HttpResponseBase:
         idempotency_key=request.headers.get("Idempotency-Key", ""),
         body=request.body,
     )
-    return await follow(message, START, dialect=DIALECT, location=_location(message))
+    return await follow(message, START, dialect=DIALECT, location=LOCATION)
 
 
 @stream_endpoint("GET")
 async def events(request: HttpRequest, message_id: str) -> HttpResponseBase:
     """The rest of an answer after a cursor: what there is, then live. 204 when there is nothing after it and never will be."""
-    scope = request.scope  # type: ignore[attr-defined]
-    caller = await authenticate(scope)
-    id_ = conversations.parse_id(message_id, what="message_id")
-    message = await in_thread(conversations.message_of, caller=caller, message_id=id_)
-    cursor = read_cursor(request.headers, request.GET)
-    slot = await take_slot(caller)
-    return await follow(message, cursor, dialect=DIALECT, location=_location(message), guard=Guard(scope, caller), slot=slot)
+    return await resume(request, message_id, dialect=DIALECT, location=LOCATION)
 
 
 class TailView(APIView):
@@ -63,7 +55,7 @@ class TailView(APIView):
 
     def get(self, request: Request, message_id: str) -> Response:
         """See S0."""
-        id_ = conversations.parse_id(message_id, what="message_id")
+        id_ = parse_id(message_id, what="message_id")
         return Response(answers.tail(caller=caller_of(request), message_id=id_))
 
 
@@ -74,13 +66,9 @@ class StopView(APIView):
 
     def post(self, request: Request, message_id: str) -> Response:
         """See S0."""
-        id_ = conversations.parse_id(message_id, what="message_id")
+        id_ = parse_id(message_id, what="message_id")
         status = answers.stop(caller=caller_of(request), message_id=id_)
         return Response({"success": True, "message_id": str(id_), "status": status}, status=202)
-
-
-def _location(message: Message) -> str:
-    return f"/api/messages/{message.pk}/events"
 
 
 def parse_question(body: bytes) -> questions.Question:
@@ -109,9 +97,3 @@ def _first_error(errors: Any, path: str = "") -> str:
         return _first_error(errors[index], f"{path}.{index}")
     text = errors[0] if isinstance(errors, list) and errors else errors
     return f"{path}: {text}" if path else str(text)
-
-
-def read_cursor(headers: Mapping[str, str], query: Mapping[str, str]) -> EventId:
-    """The header wins; anything but digits means everything (S0)."""
-    text = headers.get("Last-Event-ID") or query.get("last_event_id") or ""
-    return EventId(int(text), 0) if _DIGITS.fullmatch(text.strip()) else START

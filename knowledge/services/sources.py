@@ -3,7 +3,6 @@
 import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any
 
 from django.db import transaction
@@ -12,6 +11,7 @@ from django.db.models import Q, QuerySet
 from accounts.caller import Caller
 from accounts.models import Organization
 from events.exceptions import Conflict, Forbidden, InvalidRequest, NotFound
+from events.paging import page
 from knowledge.announcing import announce_shared
 from knowledge.conf import conf
 from knowledge.embeddings import registry
@@ -19,20 +19,7 @@ from knowledge.extraction.kinds import WrongKind, kind_of_content, kind_of_name
 from knowledge.models import Ingestion, Source
 from knowledge.services import files, ingestions
 
-PAGE = 50
 NOTHING = {Source.Purpose.SOURCE: "There is no such source.", Source.Purpose.ATTACHMENT: "There is no such attachment."}
-
-
-def parse_id(text: str) -> uuid.UUID:
-    """The id of a source; raises `InvalidRequest`."""
-    try:
-        value = uuid.UUID(text)
-    except ValueError:
-        value = None
-    # `uuid.UUID` alone accepts braces and URNs.
-    if value is None or str(value) != text.lower():
-        raise InvalidRequest("The id must be a UUID such as 123e4567-e89b-12d3-a456-426614174000.")
-    return value
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,19 +113,7 @@ def get(*, caller: Caller, source_id: uuid.UUID, purpose: str = Source.Purpose.S
 
 def list_sources(*, caller: Caller, cursor: str, purpose: str = Source.Purpose.SOURCE) -> tuple[list[Source], str | None]:
     """One page, newest first, after `cursor` (empty: the newest), and the cursor of the next page."""
-    query = visible(caller).filter(purpose=purpose).order_by("-created_at", "-pk")
-    if cursor:
-        at, _, id_ = cursor.rpartition("~")
-        try:
-            moment, last = datetime.fromisoformat(at), uuid.UUID(id_)
-        except ValueError:
-            raise InvalidRequest("cursor must be a `next` of an earlier page.") from None
-        if moment.tzinfo is None:
-            raise InvalidRequest("cursor must be a `next` of an earlier page.")
-        query = query.filter(Q(created_at__lt=moment) | Q(created_at=moment, pk__lt=last))
-    found = list(query[: PAGE + 1])
-    following = f"{found[PAGE - 1].created_at.isoformat()}~{found[PAGE - 1].pk}" if len(found) > PAGE else None
-    return found[:PAGE], following
+    return page(visible(caller).filter(purpose=purpose), by="created_at", cursor=cursor)
 
 
 def _own(*, caller: Caller, source_id: uuid.UUID, purpose: str) -> Source:

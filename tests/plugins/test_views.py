@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
+from events.paging import PAGE
 from plugins import services
 from plugins.models import Connection
 from tests.plugins.conftest import last, work_off
@@ -62,12 +63,12 @@ def test_a_user_has_so_many_connections_and_no_more(api, stub, settings):
 
 def test_pages_of_connections_follow_one_another(api, people):
     alice = people["alice"]
-    for number in range(services.PAGE + 2):
+    for number in range(PAGE + 2):
         Connection.objects.create(owner=alice, name=str(number), server_url="https://example.org", redirect_uri="x")
     first = api("get", ROOT)[1]
     second = api("get", f"{ROOT}?cursor={first['next'].replace('+', '%2B')}")[1]
     names = [each["name"] for each in first["results"] + second["results"]]
-    assert names == [str(number) for number in reversed(range(services.PAGE + 2))]
+    assert names == [str(number) for number in reversed(range(PAGE + 2))]
     assert second["next"] is None
     assert api("get", f"{ROOT}?cursor=nonsense")[0] == 400
 

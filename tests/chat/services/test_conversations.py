@@ -7,6 +7,7 @@ from django.utils import timezone
 from chat.models import Conversation, Message, Run
 from chat.services import conversations
 from events.exceptions import InvalidRequest, NotFound
+from events.paging import PAGE, parse_id
 from tests.chat.conftest import ask
 
 pytestmark = pytest.mark.usefixtures("stores")
@@ -34,7 +35,7 @@ def all_pages(caller):
 
 
 def test_conversations_come_newest_first_in_pages(alice, bob):
-    rows = made(alice, conversations.PAGE + 10)
+    rows = made(alice, PAGE + 10)
     made(bob, 1)
     found, pages = all_pages(alice)
     assert [row.pk for row in found] == [row.pk for row in reversed(rows)]
@@ -42,14 +43,14 @@ def test_conversations_come_newest_first_in_pages(alice, bob):
 
 
 def test_conversations_of_one_moment_are_neither_lost_nor_doubled(alice):
-    rows = made(alice, conversations.PAGE * 2 + 1, at=datetime(2026, 1, 1, tzinfo=UTC))
+    rows = made(alice, PAGE * 2 + 1, at=datetime(2026, 1, 1, tzinfo=UTC))
     found, pages = all_pages(alice)
     assert len(found) == len({row.pk for row in found}) == len(rows)
     assert pages == 3
 
 
 def test_a_full_last_page_has_no_next(alice):
-    made(alice, conversations.PAGE)
+    made(alice, PAGE)
     assert all_pages(alice)[1] == 1
 
 
@@ -74,7 +75,7 @@ def test_a_cursor_that_is_none_is_refused(alice, cursor):
 
 def test_a_cursor_survives_a_client_that_does_not_quote_it(alice):
     """A `+` in a query is a space to everyone who reads it."""
-    made(alice, conversations.PAGE + 1)
+    made(alice, PAGE + 1)
     cursor = conversations.list_conversations(caller=alice, cursor="")[1]
     assert not set(cursor) & set("+ &=%#")
     assert len(conversations.list_conversations(caller=alice, cursor=cursor)[0]) == 1
@@ -93,7 +94,7 @@ def test_messages_come_in_pages_oldest_first_in_each(alice):
     conversation = answer.conversation_id
     Message.objects.bulk_create(
         Message(conversation_id=conversation, position=position, role="user", text=str(position))
-        for position in range(3, conversations.PAGE * 2 + 4)
+        for position in range(3, PAGE * 2 + 4)
     )
     found, before = [], None
     while True:
@@ -101,8 +102,8 @@ def test_messages_come_in_pages_oldest_first_in_each(alice):
         found = page + found
         if before is None:
             break
-    assert [each["text"] for each in found[2:]] == [str(position) for position in range(3, conversations.PAGE * 2 + 4)]
-    assert len(found) == conversations.PAGE * 2 + 3
+    assert [each["text"] for each in found[2:]] == [str(position) for position in range(3, PAGE * 2 + 4)]
+    assert len(found) == PAGE * 2 + 3
 
 
 def test_an_answer_is_described_with_its_run_and_rendered_once_it_has_ended(alice):
@@ -169,5 +170,5 @@ def test_renaming_does_not_move_it(alice):
 )
 def test_only_the_usual_form_is_an_id(text):
     with pytest.raises(InvalidRequest, match="what must be a UUID"):
-        conversations.parse_id(text, what="what")
-    assert conversations.parse_id("123E4567-e89b-12d3-a456-426614174000", what="x").hex.startswith("123e")
+        parse_id(text, what="what")
+    assert parse_id("123E4567-e89b-12d3-a456-426614174000", what="x").hex.startswith("123e")

@@ -4,6 +4,7 @@ import uuid
 
 import pytest
 
+from events import paging
 from events.exceptions import Conflict, Forbidden, InvalidRequest, NotFound, TooLarge
 from knowledge.models import Source, StoredFile, StoredPart
 from knowledge.services import documents, files, retrieval, sources
@@ -59,7 +60,7 @@ def test_an_attachment_is_no_source(alice):
 
 
 def test_pages_hold_everything_once_newest_first(alice, monkeypatch):
-    monkeypatch.setattr(sources, "PAGE", 3)
+    monkeypatch.setattr(paging, "PAGE", 3)
     made = [add_text(alice, TEXT, name=f"source {number}").pk for number in range(8)]
     seen, cursor = [], ""
     while cursor is not None:
