@@ -24,6 +24,8 @@ class Application(models.Model):
     engine = models.CharField(max_length=64, blank=True, help_text="Alias in CHAT_ENGINES; empty: the setting CHAT_ENGINE.")
     model = models.CharField(max_length=200, blank=True)
     system_prompt = models.TextField(blank=True)
+    tools = models.JSONField(default=list, blank=True, help_text="Names of the tools its answers may call.")
+    sources = models.JSONField(default=list, blank=True, help_text="Ids of the sources its answers rest on.")
 
     def __str__(self) -> str:
         return self.public_id

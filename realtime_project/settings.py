@@ -16,15 +16,26 @@ from accounts.conf import AccountsSettings
 from chat.conf import ChatSettings
 from events.conf import EventsSettings
 from knowledge.conf import KnowledgeSettings
+from notifications.conf import NotificationsSettings
 from plugins.conf import PluginsSettings
 from realtime_project.conf import ProjectSettings
 from realtime_project.logs import logging_config
+from workspaces.conf import WorkspacesSettings
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = environ.Env()
 env.read_env(BASE_DIR / ".env")
 
-APP_SETTINGS = (ProjectSettings, AccountsSettings, EventsSettings, KnowledgeSettings, PluginsSettings, ChatSettings)
+APP_SETTINGS = (
+    ProjectSettings,
+    AccountsSettings,
+    EventsSettings,
+    WorkspacesSettings,
+    NotificationsSettings,
+    KnowledgeSettings,
+    PluginsSettings,
+    ChatSettings,
+)
 
 
 def read_setting(name: str, kind: Any, default: Any) -> Any:
@@ -49,6 +60,7 @@ INSTALLED_APPS = [
     "accounts",
     "events",
     "workspaces",
+    "notifications",
     "knowledge",
     "plugins",
     "chat",

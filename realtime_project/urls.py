@@ -20,6 +20,7 @@ urlpatterns = [
     path("", include("accounts.page_urls")),
     path("", include("knowledge.urls")),
     path("", include("workspaces.urls")),
+    path("", include("notifications.urls")),
     path("", include("plugins.urls")),
     path("", include("chat.urls")),
 ]
