@@ -22,9 +22,9 @@ MOST_REFUSED_TOKENS = 3
 
 
 class DocsGptClient:
-    """Connects until it is left, logged out or dark. `pace` scales its pauses, for tests whose server has short windows."""
+    """Connects until it is left, logged out or dark."""
 
-    def __init__(self, address: str, token: str, *, cursor: str | None = None, pace: float = 1.0) -> None:
+    def __init__(self, address: str, token: str, *, cursor: str | None = None) -> None:
         self.address = address
         self.cursor = cursor
         self.events: list[dict[str, Any]] = []
@@ -35,7 +35,6 @@ class DocsGptClient:
         """20 errors in a row: it does nothing more until the page is loaded again."""
         self.logged_out = False
         self._token = token
-        self._pace = pace
         self._attempt = 0
         self._errors = 0
         self._refused_tokens = 0
@@ -78,7 +77,7 @@ class DocsGptClient:
     async def _run(self) -> None:
         async with httpx.AsyncClient(timeout=httpx.Timeout(10, read=None)) as client:
             while not (self.dark or self.logged_out):
-                pause = PAUSES[min(self._attempt, len(PAUSES) - 1)] * self._pace
+                pause = PAUSES[min(self._attempt, len(PAUSES) - 1)]
                 await asyncio.sleep(pause * random.uniform(1 - JITTER, 1 + JITTER))
                 self.attempted.append(time.monotonic())
                 self._connection = asyncio.create_task(self._connect(client))

@@ -10,13 +10,13 @@ from tests.live.docsgpt_client import DocsGptClient
 from tests.live.processes import Stack, eventually
 from tests.live.user_feed.wire import Connection, Person, Publisher
 
-OUTAGE_SECONDS = 20.0
+OUTAGE_SECONDS = 60.0
 SHORT_OUTAGE_SECONDS = 6.0
-PACE = OUTAGE_SECONDS / 60
 
 Store = Callable[[Stack], Awaitable[None]]
 
 
+@pytest.mark.timeout(240)
 @pytest.mark.parametrize(
     ("away", "back", "kept"),
     [(Stack.kill_valkey, Stack.start_valkey, False), (Stack.freeze_valkey, Stack.thaw_valkey, True)],
@@ -25,13 +25,13 @@ Store = Callable[[Stack], Awaitable[None]]
 async def test_clients_of_a_broker_that_is_away_stay_or_are_told_when_to_come_back_and_receive_afterwards(
     stack: Stack, people: Callable[[], Person], publisher: Publisher, away: Store, back: Store, kept: bool
 ):
-    """It was 200 and an end at once: after 20 such errors the client was dark. Its pauses are a third here, as is the minute."""
+    """It was 200 and an end at once: after 20 such errors the client was dark. A whole minute, with the client's own pauses."""
     person, other = people(), people()
     [first] = await publisher.publish(person)
     async with (
         Connection(stack.addresses[0], person.token, cursor=first) as before,
-        DocsGptClient(stack.addresses[1], person.token, cursor=first, pace=PACE) as client,
-        DocsGptClient(stack.addresses[0], other.token, pace=PACE) as late,
+        DocsGptClient(stack.addresses[1], person.token, cursor=first) as client,
+        DocsGptClient(stack.addresses[0], other.token) as late,
     ):
         await client.until(lambda seen: seen.statuses == [200], within=5)
         await late.until(lambda seen: seen.statuses == [200], within=5)
@@ -52,13 +52,13 @@ async def test_clients_of_a_broker_that_is_away_stay_or_are_told_when_to_come_ba
         assert set(late.statuses[1:]) <= {0, 503}
         await back(stack)
         mended = time.monotonic()
-        await late.until(lambda seen: seen.statuses[-1] == 200, within=20)
+        await late.until(lambda seen: seen.statuses[-1] == 200, within=45)
         ids = await publisher.publish(person, 3)
         late_ids = await publisher.publish(other, 3)
         await before.until(lambda seen: [frame.id for frame in seen.stored][-3:] == ids, within=10)
         await client.until(lambda seen: [event.get("id") for event in seen.events][-3:] == ids, within=10)
         await late.until(lambda seen: [event.get("id") for event in seen.events][-3:] == late_ids, within=10)
-        assert time.monotonic() - mended < 25
+        assert time.monotonic() - mended < 50
         notices = [kind for kind in before.types if kind == "backlog.truncated"]
         assert len(notices) <= (0 if kept else 1)
         assert before.numbers[-3:] == sorted(before.numbers[-3:])
