@@ -31,10 +31,44 @@ class Application(models.Model):
         return self.public_id
 
 
+class ChatSession(models.Model):
+    """What people share on the chat socket: a name that its owner chose, who takes part, and their conversations.
+
+    Its id is made of owner and name (see `chat.services.sessions`): it is known before the row is there.
+    """
+
+    id = models.UUIDField(primary_key=True, editable=False)
+    owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="chat_sessions")
+    name = models.CharField(max_length=255)
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now_add=True, db_index=True)
+
+    class Meta:
+        constraints: ClassVar = [models.UniqueConstraint(fields=["owner", "name"], name="chat_session_name_once")]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class SessionParticipant(models.Model):
+    """That a user takes part in a session, and so in each of its conversations."""
+
+    session = models.ForeignKey(ChatSession, on_delete=models.CASCADE, related_name="participants")
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="session_participations")
+    joined_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints: ClassVar = [models.UniqueConstraint(fields=["session", "user"], name="session_participant_once")]
+
+    def __str__(self) -> str:
+        return f"{self.user} in {self.session_id}"
+
+
 class Conversation(models.Model):
     """A room: who takes part, and the messages in their order."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    session = models.ForeignKey(ChatSession, null=True, blank=True, on_delete=models.SET_NULL, related_name="conversations")
     application = models.ForeignKey(Application, null=True, blank=True, on_delete=models.SET_NULL, related_name="conversations")
     title = models.CharField(max_length=200, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
