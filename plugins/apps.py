@@ -3,6 +3,7 @@
 from django.apps import AppConfig
 
 from plugins import oauth_events  # noqa: F401 - registers the event types in every process
+from plugins.tools import builtin  # noqa: F401 - registers the tools in every process
 
 
 class PluginsConfig(AppConfig):
