@@ -17,6 +17,7 @@ class Type(StrEnum):
     REASONING_DELTA = "reasoning.delta"
     REASONING_END = "reasoning.end"
     TOOL_CALL = "tool.call"
+    TOOL_RESULT = "tool.result"
     USAGE = "usage"
     COMPLETED = "run.completed"
     FAILED = "run.failed"
@@ -34,8 +35,15 @@ register(
     EventType(Type.REASONING_START, "A block of reasoning begins: `block`."),
     EventType(Type.REASONING_DELTA, "Reasoning of a block: `block`, `text`.", joined="text"),
     EventType(Type.REASONING_END, "A block of reasoning is complete: `block`."),
-    EventType(Type.TOOL_CALL, "The engine wants a tool called: `call_id`, `name`, `arguments`."),
-    EventType(Type.USAGE, "Tokens used: `input_tokens`, `output_tokens`."),
+    EventType(
+        Type.TOOL_CALL, "The engine wants a tool called: `call_id`, `name`, `arguments` (`truncated`: only their beginning)."
+    ),
+    EventType(
+        Type.TOOL_RESULT,
+        "What came of a call: `call_id`, `name`, `status` (completed, error, denied, expired), `content` (`truncated`: only its "
+        "beginning) or `error`, `execution_id`.",
+    ),
+    EventType(Type.USAGE, "Tokens used by the answer so far: `input_tokens`, `output_tokens`."),
     EventType(Type.COMPLETED, "The answer is complete: `conversation_id`, `finish_reason`.", terminal=True),
     EventType(
         Type.FAILED,
@@ -45,5 +53,4 @@ register(
     EventType(Type.CANCELLED, "The answer was stopped: `conversation_id`. The text so far is kept.", terminal=True),
     EventType(Type.MESSAGE_STARTED, "User feed: an answer was accepted: `message_id`, `conversation_id`, `status`."),
     EventType(Type.MESSAGE_FINISHED, "User feed: an answer has ended: `message_id`, `conversation_id`, `status`."),
-    EventType("notification.created", "User feed: there is a new notification."),
 )

@@ -2,6 +2,8 @@
 
 from django.apps import AppConfig
 
+from notifications import notification_events  # noqa: F401 - registers the event types in every process
+
 
 class NotificationsConfig(AppConfig):
     """What people are told."""

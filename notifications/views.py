@@ -1,0 +1,103 @@
+"""The inbox over REST, its page, and notifying for staff."""
+
+from django.contrib.auth.decorators import login_required
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.views.decorators.csrf import ensure_csrf_cookie
+from rest_framework.permissions import BasePermission, IsAdminUser, IsAuthenticated
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from accounts.authentication import caller_of
+from accounts.bodies import SmallJSONParser
+from events.exceptions import NotFound
+from events.paging import parse_id
+from notifications import inbox, services
+from notifications.inbox import Action, Chosen
+from notifications.serializers import ActionSerializer, NewNotificationSerializer, NotificationSerializer
+
+
+@login_required
+@ensure_csrf_cookie
+def notifications_page(request: HttpRequest) -> HttpResponse:
+    """`/notifications`: the inbox."""
+    return render(request, "pages/notifications.html")
+
+
+class NotificationsView(APIView):
+    """`GET /api/v1/notifications?state=&cursor=`: the caller's; `POST`: notifies others, for staff."""
+
+    parser_classes = (SmallJSONParser,)
+
+    def get_permissions(self) -> list[BasePermission]:
+        """Everyone has an inbox; only staff and service accounts fill those of others."""
+        return [IsAdminUser() if self.request.method == "POST" else IsAuthenticated()]
+
+    def get(self, request: Request) -> Response:
+        """One page, newest first, and how many there are in each state."""
+        caller, asked = caller_of(request), request.query_params
+        found, following = inbox.list_notifications(caller=caller, state=asked.get("state", ""), cursor=asked.get("cursor", ""))
+        told = [NotificationSerializer(each).data for each in found]
+        return Response({"results": told, "next": following, "counts": inbox.counts(caller=caller)})
+
+    def post(self, request: Request) -> Response:
+        """201 with the ids, in the order of the users; those of users who knew already are the old ones."""
+        serializer = NewNotificationSerializer(data=request.data)
+        serializer.is_valid(raise_exception=True)
+        asked = serializer.validated_data
+        made = services.notify(
+            users=services.active_users(asked["users"]),
+            title=asked["title"],
+            body=asked["body"],
+            action_url=asked["action_url"],
+            priority=asked["priority"],
+            key=asked["idempotency_key"],
+        )
+        return Response({"ids": [str(row.pk) for row in made]}, status=201)
+
+
+class CountsView(APIView):
+    """`GET /api/v1/notifications/counts`."""
+
+    def get(self, request: Request) -> Response:
+        """How many there are in each state, and unread."""
+        return Response({"counts": inbox.counts(caller=caller_of(request))})
+
+
+class ActionsView(APIView):
+    """`POST /api/v1/notifications/actions`: one action for many."""
+
+    parser_classes = (SmallJSONParser,)
+
+    def post(self, request: Request) -> Response:
+        """The counts afterwards."""
+        serializer = ActionSerializer(data=request.data)
+        serializer.is_valid(raise_exception=True)
+        action = Action(serializer.validated_data["action"])
+        return Response({"counts": inbox.act(caller=caller_of(request), action=action, chosen=serializer.to_chosen())})
+
+
+class NotificationView(APIView):
+    """`GET`, `DELETE /api/v1/notifications/<id>`."""
+
+    def get(self, request: Request, notification_id: str) -> Response:
+        """One."""
+        found = inbox.get(caller=caller_of(request), notification_id=parse_id(notification_id))
+        return Response(NotificationSerializer(found).data)
+
+    def delete(self, request: Request, notification_id: str) -> Response:
+        """Deletes it."""
+        inbox.act(caller=caller_of(request), action=Action.DELETE, chosen=Chosen(ids=[parse_id(notification_id)]))
+        return Response(status=204)
+
+
+class ActionView(APIView):
+    """`POST /api/v1/notifications/<id>/<action>`."""
+
+    def post(self, request: Request, notification_id: str, action: str) -> Response:
+        """The counts afterwards."""
+        if action not in set(Action):
+            raise NotFound(f"A notification can be {', '.join(Action)}; there is no action {action!r}.")
+        chosen = Chosen(ids=[parse_id(notification_id)])
+        return Response({"counts": inbox.act(caller=caller_of(request), action=Action(action), chosen=chosen)})
