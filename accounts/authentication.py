@@ -14,13 +14,13 @@ from accounts.exceptions import IdentityUnavailable
 from accounts.forgery import refuse_forged
 from accounts.recent import afind_caller, find_caller
 from accounts.threads import in_thread
-from accounts.verification import is_active
+from accounts.verification import is_active, verify
 
 HOW_TO = "Authentication required. Send `Authorization: Bearer <token or API key>`, or log in."
 
 
-async def authenticate(scope: Scope) -> Caller:
-    """The verified caller of an ASGI HTTP or WebSocket scope.
+async def authenticate(scope: Scope, *, fresh: bool = False) -> Caller:
+    """The verified caller of an ASGI HTTP or WebSocket scope; `fresh`: as the database has it now, not a moment ago.
 
     Raises, all of Django REST framework: NotAuthenticated when nothing is presented,
     AuthenticationFailed when what is presented is bad, PermissionDenied when a session's
@@ -28,7 +28,7 @@ async def authenticate(scope: Scope) -> Caller:
     """
     path = scope.get("path", "")
     for credential in Credentials.from_scope(scope):
-        caller = await afind_caller(credential, path=path)
+        caller = await (in_thread(verify, credential, path=path) if fresh else afind_caller(credential, path=path))
         if caller is not None:
             if credential.kind == "session":
                 refuse_forged(scope)
@@ -36,17 +36,18 @@ async def authenticate(scope: Scope) -> Caller:
     raise NotAuthenticated(HOW_TO)
 
 
-async def still_valid(scope: Scope, caller: Caller) -> bool:
+async def still_valid(scope: Scope, caller: Caller, *, fresh: bool = False) -> bool:
     """Whether the caller of an open stream would be let in again; True while the database cannot say.
 
     A ticket is used up: its caller stays as long as the credential that asked for it, and the user is active.
+    `fresh`: see `authenticate`.
     """
     if caller.expires_at is not None and time.time() >= caller.expires_at:
         return False
     try:
         if caller.credential == "ticket":
             return await in_thread(is_active, caller.pk)
-        return (await authenticate(scope)).pk == caller.pk
+        return (await authenticate(scope, fresh=fresh)).pk == caller.pk
     except IdentityUnavailable:
         return True
     except (NotAuthenticated, AuthenticationFailed, PermissionDenied):

@@ -18,6 +18,9 @@ SESSION_KEY = re.compile(r"[!-~]{8,4096}")
 LONGEST_CREDENTIAL = 8192
 """In characters; more is refused before anything is computed from it."""
 
+BEARER = "bearer"
+"""The subprotocol of a WebSocket that is followed by a token."""
+
 QUERY_NAMES: tuple[tuple[str, str], ...] = (("ticket", "ticket"), ("token", "token"), ("api_key", "API key"))
 """The query parameters that carry credentials, in the order in which they are asked, and what each is called."""
 
@@ -34,7 +37,8 @@ class Credential:
 class Credentials:
     """Everything a request presents, in the order in which it counts.
 
-    The order: `Authorization: Bearer`, session cookie, `?ticket=`, `?token=`, `?api_key=`.
+    The order: `Authorization: Bearer`, a WebSocket's subprotocols `bearer, <token>`, session cookie, `?ticket=`,
+    `?token=`, `?api_key=`.
     The first that is present decides; only a session cookie that is not logged in is passed over.
     """
 
@@ -70,6 +74,7 @@ def cookies(scope: Scope) -> dict[str, str]:
 
 def _in_order(scope: Scope) -> Iterator[Credential]:
     yield from _bearer(scope)
+    yield from _subprotocol(scope)
     session_key = cookies(scope).get(settings.SESSION_COOKIE_NAME, "")
     # Anything else cannot be a session of ours (another application on this host may use the name): absent.
     if SESSION_KEY.fullmatch(session_key):
@@ -86,6 +91,15 @@ def _bearer(scope: Scope) -> Iterator[Credential]:
         raise AuthenticationFailed("There are several `Authorization: Bearer` headers. Send one.")
     secret = _checked(values[0][len("bearer") :].strip(), "token in `Authorization: Bearer <token>`")
     yield Credential("api_key" if secret.startswith("sk_") else "jwt", secret)
+
+
+def _subprotocol(scope: Scope) -> Iterator[Credential]:
+    # The one header that a browser's page can set on a WebSocket: `new WebSocket(url, ["bearer", token])`.
+    offered = scope.get("subprotocols") or ()
+    if BEARER in offered:
+        place = list(offered).index(BEARER) + 1
+        secret = _checked(offered[place] if place < len(offered) else "", "token in the subprotocols `bearer, <token>`")
+        yield Credential("api_key" if secret.startswith("sk_") else "jwt", secret)
 
 
 def _from_query(scope: Scope) -> Iterator[Credential]:

@@ -72,6 +72,45 @@ class EventsSettings(AppSettings):
     JOURNAL_FLUSH_EVENTS: int = 128
     """How many waiting events of one stream are journaled at once, without waiting longer."""
 
+    SOCKET_AUTH_SECONDS: float = 10.0
+    """How long a WebSocket that came without credentials has to send its `auth` frame, in seconds."""
+
+    SOCKET_EXPIRY_WARNING_SECONDS: float = 30.0
+    """How long before the end of its credential a WebSocket is told `token_expiring`, in seconds."""
+
+    SOCKET_FRAME_MAX_BYTES: int = 65536
+    """Largest frame that a WebSocket accepts, in bytes; a larger one closes it with 1009."""
+
+    SOCKET_FRAMES_PER_SECOND: float = 50.0
+    """Frames a second that one WebSocket may send on average; it is told of more, and closed with 4429; 0: no limit."""
+
+    SOCKET_FRAMES_BURST: int = 200
+    """Frames that one WebSocket may send at once, and frames above the rate after which it is closed."""
+
+    SOCKET_WORK_MAX: int = 32
+    """How much that one WebSocket asked for may be under way at the same time."""
+
+    SOCKET_WRITE_TIMEOUT: float = 10.0
+    """How long one frame may wait for a reader that takes nothing before its WebSocket is given up, in seconds."""
+
+    SOCKET_EPHEMERAL_WAITING: int = 64
+    """Frames that may be lost (typing, presence) and wait for one slow WebSocket; the oldest beyond are dropped."""
+
+    SOCKETS_PER_USER: int = 100
+    """Open WebSockets per user; 0: no limit."""
+
+    SOCKET_PING_SECONDS: float = 20.0
+    """Pause between the protocol's pings to a WebSocket, in seconds."""
+
+    SOCKET_PONG_SECONDS: float = 20.0
+    """How long the protocol's pong may take before a WebSocket is closed, in seconds."""
+
+    PRESENCE_SECONDS: float = 20.0
+    """How long presence and connections outlive a process that died, in seconds; they are refreshed five times as often."""
+
+    PRESENCE_HERE_MAX: int = 500
+    """Most users that a place names as being there; all are counted."""
+
     MESSAGE_EVENTS_RETENTION_DAYS: int = 14
     """How long the journal of an ended stream is kept, in days."""
 

@@ -11,6 +11,7 @@ from events.broker.connect import connect
 from events.conf import conf
 from events.event import EventId
 from events.exceptions import BrokerUnavailable, Unavailable
+from events.groups import Groups
 from events.limits import Slots
 from events.log import Log, needs_journal
 from events.metrics import DELIVERY_LAG, HUB_READS, WATCHED_STREAMS
@@ -62,7 +63,12 @@ class Hub:
         self.broker = connect()
         self.log = Log(self.broker)
         self.slots = Slots(self.broker)
+        self.groups = Groups()
         self.closing = False
+        self.at_end: set[Callable[[], None]] = set()
+        """What else is to be told when the process is about to stop: open sockets."""
+        self.before_close: list[Callable[[], Awaitable[None]]] = []
+        """What uses this hub's broker to its end: presence and connections."""
         self.rings: dict[Stream, Ring] = {}
         self._by_name: dict[str, Ring] = {}
         self._shared: dict[int, tuple[Reading, Batch]] = {}
@@ -134,13 +140,18 @@ class Hub:
         self.closing = True
         for ring in self.rings.values():
             ring.wake()
+        for tell in tuple(self.at_end):
+            tell()
 
     async def close(self) -> None:
         """Ends the feeds and lets go of connections."""
         self.end_feeds()
+        for end in self.before_close:
+            await end()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.groups.close()
         await self.log.close()
         await self.broker.close()
 

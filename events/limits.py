@@ -1,4 +1,4 @@
-"""How many feeds one user may have open, and how often one may have a backlog replayed."""
+"""How many feeds and sockets one user may have open, and how often one may have a backlog replayed."""
 
 import asyncio
 import logging
@@ -13,6 +13,7 @@ logger = logging.getLogger(__name__)
 
 MESSAGES = {
     "concurrent": "Too many concurrent SSE connections. Close one, or try again when Retry-After is over.",
+    "sockets": "Too many open WebSockets of this user. Close one first.",
     "replays": "Replay budget exhausted. Keep your cursor and try again when Retry-After is over.",
 }
 
@@ -43,6 +44,17 @@ class Slots:
             raise TooMany(MESSAGES[admission.used_up], retry_after=admission.wait)
         self._held[user_id].add(member)
         return Slot(self, user_id, member)
+
+    async def take_socket(self, user_id: str) -> "Slot":
+        """One more WebSocket of a user, counted apart from its event streams. Raises `TooMany`, `BrokerUnavailable`."""
+        name, member = f"{user_id}:sockets", secrets.token_hex(8)
+        admission = await self._broker.admit(
+            name, member, slots=conf.SOCKETS_PER_USER, seconds=conf.EVENTS_SLOT_SECONDS, replays=0, window=1
+        )
+        if admission.used_up:
+            raise TooMany(MESSAGES["sockets"], retry_after=admission.wait)
+        self._held[name].add(member)
+        return Slot(self, name, member)
 
     async def give_back(self, slot: "Slot") -> None:
         """Frees a slot."""

@@ -16,3 +16,27 @@ LOG_READS = Counter("throughline_log_reads_total", "Reads that the ring could no
 JOURNAL_LAG = Gauge("throughline_journal_lag_seconds", "Age of the oldest event not yet journaled.", multiprocess_mode="livemax")
 JOURNAL_WAITING = Gauge("throughline_journal_waiting_events", "Events not yet journaled.", multiprocess_mode="livesum")
 REFUSALS = Counter("throughline_refusals_total", "Requests refused.", ["reason"])
+OPEN_SOCKETS = Gauge("throughline_open_sockets", "Open WebSockets.", multiprocess_mode="livesum")
+SOCKET_FRAMES_IN = Counter("throughline_socket_frames_received_total", "Frames that WebSockets received.")
+SOCKET_FRAMES_OUT = Counter("throughline_socket_frames_sent_total", "Frames that WebSockets were sent.")
+SOCKET_CLOSES = Counter(
+    "throughline_socket_closes_total", "WebSockets that ended, by close code; blocked: its reader took nothing.", ["code"]
+)
+PRESENCE_ENTRIES = Gauge(
+    "throughline_presence_entries",
+    "Connections that are in a place; one may be in several.",
+    ["kind"],
+    multiprocess_mode="livesum",
+)
+OPEN_CONNECTIONS = Gauge(
+    "throughline_open_connections", "Open connections, by transport and kind.", ["transport", "kind"], multiprocess_mode="livesum"
+)
+COMMANDS = Counter("throughline_commands_total", "Commands to this server's processes that were obeyed.", ["type"])
+TASKS = Gauge(
+    "throughline_tasks",
+    "Tasks of the event loop: they follow the connections, and do not outlive them.",
+    multiprocess_mode="livesum",
+)
+THREADS = Gauge(
+    "throughline_threads", "Threads: a fixed number, however many connections there are.", multiprocess_mode="livesum"
+)

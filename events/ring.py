@@ -1,11 +1,11 @@
 """What a process keeps of one watched stream: its most recent events, encoded once for all readers."""
 
 from bisect import bisect_right
-from collections.abc import Iterable
-from typing import Protocol
+from collections.abc import Callable, Iterable
+from typing import Any, Protocol
 
 from events.conf import conf
-from events.event import Event, EventId, compact, is_terminal
+from events.event import Event, EventId, compact, is_terminal, to_json
 from events.streams import Stream
 
 
@@ -15,6 +15,10 @@ class Encoder(Protocol):
     def frame(self, event: Event) -> bytes:
         """The bytes for one event; empty when that client does not see it."""
         ...
+
+
+Render = Callable[[Event], Iterable[dict[str, Any]]]
+"""The same for sockets: the frames for one event. Share one function (or an equal, hashable object) to share the work."""
 
 
 class Reader(Protocol):
@@ -32,7 +36,7 @@ class Reader(Protocol):
 class Batch:
     """Consecutive events after one cursor, compacted; encoded once for all readers that stand there."""
 
-    __slots__ = ("_encoded", "events", "last", "reason", "terminal")
+    __slots__ = ("_encoded", "_texts", "events", "last", "reason", "terminal")
 
     def __init__(self, events: Iterable[Event], *, reason: str = "", last: EventId | None = None) -> None:
         self.events = compact(events)
@@ -42,6 +46,7 @@ class Batch:
         """The cursor after these events; without any the one that was given."""
         self.terminal = bool(self.events) and is_terminal(self.events[-1])
         self._encoded: dict[Encoder, bytes] = {}
+        self._texts: dict[Render, tuple[str, ...]] = {}
 
     def encoded(self, encoder: Encoder) -> bytes:
         """All frames in one piece."""
@@ -49,6 +54,13 @@ class Batch:
         if data is None:
             data = self._encoded[encoder] = b"".join(map(encoder.frame, self.events))
         return data
+
+    def texts(self, render: Render) -> tuple[str, ...]:
+        """All frames of a socket, each as JSON."""
+        texts = self._texts.get(render)
+        if texts is None:
+            texts = self._texts[render] = tuple(to_json(frame) for event in self.events for frame in render(event))
+        return texts
 
 
 class Ring:
