@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 from django.db.models import Model, Q, QuerySet
 
+from events.event import storable
 from events.exceptions import InvalidRequest
 
 PAGE = 50
@@ -42,6 +43,24 @@ def page(query: QuerySet[Row], *, by: str, cursor: str) -> tuple[list[Row], str 
         query = query.filter(Q(**{f"{by}__lt": moment}) | Q(**{by: moment, "pk__lt": pk}))
     found = list(query[: PAGE + 1])
     return found[:PAGE], _cursor(found[PAGE - 1], by) if len(found) > PAGE else None
+
+
+def page_by_name(query: QuerySet[Row], *, by: str, cursor: str) -> tuple[list[Row], str | None]:
+    """One page of rows in the order of `by`, a field with a unique text, after `cursor` (empty: from the first).
+
+    And the cursor of the next page: the text of the last row.
+    """
+    query = query.order_by(by)
+    if cursor:
+        query = query.filter(**{f"{by}__gt": storable(cursor)})
+    found = list(query[: PAGE + 1])
+    return found[:PAGE], _text(found[PAGE - 1], by) if len(found) > PAGE else None
+
+
+def _text(row: Any, by: str) -> str:
+    for name in by.split("__"):
+        row = getattr(row, name)
+    return str(row)
 
 
 def _cursor(last: Any, by: str) -> str:

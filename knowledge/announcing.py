@@ -4,6 +4,7 @@ import logging
 from typing import Any
 
 from accounts.models import Membership, Organization
+from events.changes import SourceChange, source_changed
 from events.exceptions import BrokerUnavailable
 from events.outbox import publish_all_with_commit, publish_with_commit
 from events.publishing import Publication, publish
@@ -66,3 +67,17 @@ def announce_shared(*, source: Source, organization: Organization) -> None:
     }
     data = {"scope": {"kind": "resource", "id": str(source.pk)}, "payload": payload}
     publish_all_with_commit([Publication(Stream("user", each), RESOURCE_SHARED.name, data) for each in members])
+
+
+def announce_change(*, source: Source, action: str) -> None:
+    """Says that what an organisation shares was `added`, `updated` or `deleted`, within the transaction of the change."""
+    if source.organization_id is None or source.purpose != Source.Purpose.SOURCE:
+        return
+    change = SourceChange(
+        organization_pk=source.organization_id,
+        source_id=str(source.pk),
+        name=source.name,
+        action=action,
+        changed_by=source.owner.public_id,
+    )
+    source_changed.send(Source, change=change)

@@ -8,8 +8,16 @@ from django.http import HttpRequest
 
 from accounts.admin import OrganizationAdmin, UserAdmin
 from accounts.models import Membership, Organization, User
-from workspaces import memberships
+from workspaces import members, memberships
 from workspaces.models import Workspace, WorkspaceMember
+
+
+def _added_or_changed(formset: "BaseModelFormSet[Any, Any]") -> list[Any]:
+    return [*formset.new_objects, *(row for row, _ in formset.changed_objects)]
+
+
+def _public_id(request: HttpRequest) -> str:
+    return str(getattr(request.user, "public_id", ""))
 
 
 class WorkspaceMemberInline(admin.TabularInline):  # type: ignore[type-arg]  # not generic when it runs
@@ -34,6 +42,24 @@ class WorkspaceAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # not generic
         """Topics and addresses name the public id: it stays once given."""
         return ("public_id",) if obj else ()
 
+    def save_formset(
+        self,
+        request: HttpRequest,
+        form: "ModelForm[Any]",  # noqa: ARG002 - Django's signature
+        formset: "BaseModelFormSet[Any, Any]",
+        change: bool,  # noqa: ARG002 - Django's signature
+    ) -> None:
+        """By the service, which tells of new members; of those that go the receiver tells."""
+        formset.save(commit=False)
+        for gone in formset.deleted_objects:
+            gone.delete()
+        for row, fields in formset.changed_objects:
+            if set(fields) != {"role"}:
+                # Another user was chosen in the row: one membership ends and another begins.
+                WorkspaceMember.objects.filter(pk=row.pk).delete()
+        for row in _added_or_changed(formset):
+            members.enrol(workspace=row.workspace, user=row.user, role=row.role, added_by=_public_id(request))
+
 
 class EnrollingAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # not generic when it runs
     """Saves memberships by the service, which tells new members."""
@@ -51,14 +77,14 @@ class EnrollingAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # not generic
             return
         formset.save(commit=False)
         for gone in formset.deleted_objects:
-            gone.delete()
+            memberships.end(organization=gone.organization, user=gone.user)
         for row, fields in formset.changed_objects:
             if set(fields) != {"role"}:
                 # Another user or organisation was chosen in the row: one membership ends and another begins.
-                Membership.objects.filter(pk=row.pk).delete()
-        for row in [*formset.new_objects, *(row for row, _ in formset.changed_objects)]:
-            added_by = str(getattr(request.user, "public_id", ""))
-            memberships.enrol(organization=row.organization, user=row.user, role=row.role, added_by=added_by)
+                before = Membership.objects.select_related("organization", "user").get(pk=row.pk)
+                memberships.end(organization=before.organization, user=before.user)
+        for row in _added_or_changed(formset):
+            memberships.enrol(organization=row.organization, user=row.user, role=row.role, added_by=_public_id(request))
 
 
 # In the place of those of accounts, which may not know of events.

@@ -10,6 +10,7 @@ from events.event import storable
 from events.exceptions import Forbidden, NotFound
 from events.outbox import publish_with_commit
 from events.streams import Stream
+from workspaces.models import WorkspaceMember
 from workspaces.team_events import MEMBER_ADDED
 
 
@@ -26,14 +27,15 @@ def add_organization_member(*, caller: Caller, organization_id: str, user_id: st
 
     Raises `NotFound` for an organisation that the caller does not belong to and for an unknown user, `Forbidden`.
     """
-    organization = _administered(caller, organization_id)
+    organization = administered_organization(caller, organization_id)
     user = User.objects.filter(public_id=user_id, is_active=True).first()
     if user is None:
         raise NotFound("There is no user with this id.")
     return enrol(organization=organization, user=user, role=role, added_by=caller.user_id)
 
 
-def _administered(caller: Caller, organization_id: str) -> Organization:
+def administered_organization(caller: Caller, organization_id: str) -> Organization:
+    """The organisation with this public id, for its admins and for staff. Raises `NotFound` for others' and `Forbidden`."""
     organization = Organization.objects.filter(public_id=storable(organization_id)).first()
     if organization is not None and caller.is_staff:
         return organization
@@ -41,7 +43,7 @@ def _administered(caller: Caller, organization_id: str) -> Organization:
     if organization is None or mine is None:
         raise NotFound("You belong to no organisation with this id.")
     if mine.role != Membership.Role.ADMIN:
-        raise Forbidden("Only admins of the organisation can add members.")
+        raise Forbidden("Only admins of the organisation can do this.")
     return organization
 
 
@@ -57,3 +59,10 @@ def enrol(*, organization: Organization, user: User, role: str, added_by: str) -
         membership.role = role
         membership.save(update_fields=["role"])
     return Enrolment(membership, is_new)
+
+
+@transaction.atomic
+def end(*, organization: Organization, user: User) -> None:
+    """Ends a membership, and with it those in the organisation's workspaces: who was put out must not go on reading there."""
+    WorkspaceMember.objects.filter(workspace__organization=organization, user=user).delete()
+    Membership.objects.filter(organization=organization, user=user).delete()

@@ -25,10 +25,17 @@ class Workspace(models.Model):
 
 
 class WorkspaceMember(models.Model):
-    """That a user belongs to a workspace."""
+    """That a user belongs to a workspace, and as what."""
+
+    class Role(models.TextChoices):
+        """What a member may do."""
+
+        MEMBER = "member"
+        ADMIN = "admin"
 
     workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE, related_name="memberships")
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="workspace_memberships")
+    role = models.CharField(max_length=16, choices=Role.choices, default=Role.MEMBER)
 
     class Meta:
         constraints: ClassVar = [

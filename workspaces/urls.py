@@ -4,4 +4,10 @@ from django.urls import path
 
 from workspaces import views
 
-urlpatterns = [path("api/v1/organizations/<str:organization_id>/members", views.MembersView.as_view())]
+urlpatterns = [
+    path("api/v1/organizations/<str:organization_id>/members", views.MembersView.as_view()),
+    path("api/v1/workspaces", views.WorkspacesView.as_view()),
+    path("api/v1/workspaces/<str:workspace_id>", views.WorkspaceView.as_view()),
+    path("api/v1/workspaces/<str:workspace_id>/members", views.WorkspaceMembersView.as_view()),
+    path("api/v1/workspaces/<str:workspace_id>/members/<str:user_id>", views.WorkspaceMemberView.as_view()),
+]

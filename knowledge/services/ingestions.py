@@ -17,7 +17,7 @@ from django.db.models import Count, Max, OuterRef, Q, Subquery
 from django.db.models.functions import Coalesce, Now
 
 from events.exceptions import Conflict, LeaseLost
-from knowledge.announcing import announce
+from knowledge.announcing import announce, announce_change
 from knowledge.conf import conf
 from knowledge.embeddings import registry
 from knowledge.extraction.kinds import KINDS
@@ -170,6 +170,7 @@ def finish(*, claim: Claim, kind: str, chars: int) -> None:
     tokens = _sum_tokens(claim.document_id)
     Document.objects.filter(pk=claim.document_id).update(chars=chars, tokens=tokens, media_type=KINDS[kind])
     deleted = _delete_documents(source, keep=ingestion.generation)
+    action = "updated" if source.generation else "added"
     source.generation, source.status, source.error = ingestion.generation, Status.READY, ""
     source.kind, source.embedding_model = kind, ingestion.embedding_model
     source.chunks, source.tokens, source.chars = made["chunks"], tokens, chars
@@ -181,6 +182,7 @@ def finish(*, claim: Claim, kind: str, chars: int) -> None:
     else:
         more = {"tokens": tokens, "limited": False, "chunks_added": made["chunks"], "chunks_deleted": deleted}
     announce(source=source, operation=ingestion.operation, step="completed", **more)
+    announce_change(source=source, action=action)
 
 
 def _sum_tokens(document_id: int) -> int:

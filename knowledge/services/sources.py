@@ -12,7 +12,7 @@ from accounts.caller import Caller
 from accounts.models import Organization
 from events.exceptions import Conflict, Forbidden, InvalidRequest, NotFound
 from events.paging import page
-from knowledge.announcing import announce_shared
+from knowledge.announcing import announce_change, announce_shared
 from knowledge.conf import conf
 from knowledge.embeddings import registry
 from knowledge.extraction.kinds import WrongKind, kind_of_content, kind_of_name
@@ -156,6 +156,7 @@ def delete(*, caller: Caller, source_id: uuid.UUID, purpose: str = Source.Purpos
     list(Ingestion.objects.select_for_update(of=("self",)).filter(source_id=source_id))
     source = _own(caller=caller, source_id=source_id, purpose=purpose)
     file = source.file
+    announce_change(source=source, action="deleted")
     source.delete()
     if file is not None:
         file.delete()

@@ -1,0 +1,27 @@
+"""Changes in one app that others follow though it may not know them: apps beside each other never import each other.
+
+A signal is sent within the transaction of the change. A receiver that announces it with
+`events.outbox.publish_with_commit` thus announces it if and only if it is committed, and once.
+"""
+
+from dataclasses import dataclass
+
+from django.dispatch import Signal
+
+
+@dataclass(frozen=True, slots=True)
+class SourceChange:
+    """That something which an organisation shares can be searched (`added`, `updated`) or was `deleted`.
+
+    `organization_pk` is its primary key, `changed_by` the public id of the source's owner.
+    """
+
+    organization_pk: int
+    source_id: str
+    name: str
+    action: str
+    changed_by: str
+
+
+source_changed = Signal()
+"""Carries `change`, a `SourceChange`."""
