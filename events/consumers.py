@@ -21,7 +21,7 @@ from accounts.credentials import BEARER
 from events import frames
 from events.admission import Admission
 from events.conf import conf
-from events.event import Event, EventId, storable, to_json
+from events.event import START, Event, EventId, storable, to_json
 from events.exceptions import (
     Forbidden,
     InvalidRequest,
@@ -126,7 +126,7 @@ class BaseConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
         key: str,
         *,
         stream: Stream,
-        cursor: EventId,
+        cursor: EventId | None,
         render: Render,
         truncated: Callable[[Batch], Frame] | None = None,
         done: Callable[[], Awaitable[None]] | None = None,
@@ -134,10 +134,11 @@ class BaseConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
         """Tells everything of a stream after `cursor`, until `unfollow(key)` or its terminal event, and then awaits `done`.
 
         `render` makes the frames of one event, and is pure; sockets with the same (or an equal) one share the work.
-        `truncated` makes the frame that says that events are missing. A key that is in use is replaced.
+        `truncated` makes the frame that says that events are missing. A key that is in use is replaced. Without a cursor
+        (`parse_cursor` found that the client's is malformed) that is said first, and then all that is retained is told.
         """
         self.unfollow(key)
-        feed = Feed(hub=current_hub(), stream=stream, cursor=cursor)
+        feed = Feed(hub=current_hub(), stream=stream, cursor=cursor or START, reason="malformed" if cursor is None else "")
         self._follows[key] = self._start(self._pump(key, feed, render, truncated, done), name=f"socket follows {stream.name}")
 
     def unfollow(self, key: str) -> None:
