@@ -21,7 +21,7 @@ def _power(base: Number, exponent: Number) -> Number:
     is_whole = isinstance(base, int) and isinstance(exponent, int) and exponent > 0
     if is_whole and (abs(int(base)).bit_length() - 1) * exponent > MOST_BITS:
         raise ToolError(f"The result of {_short(base)} ** {_short(exponent)} is too large.")
-    return base**exponent  # type: ignore[no-any-return] # complex for negative bases: refused by `_checked`
+    return base**exponent
 
 
 def _factorial(number: Number) -> Number:
