@@ -48,6 +48,18 @@ class ChatSettings(AppSettings):
     CHAT_CONTEXT_TOKENS: int = 6000
     """How many tokens of documents an engine is given at most, unless the request asks for fewer."""
 
+    CHAT_TOOL_ROUNDS: int = 8
+    """How many times in one answer an engine may ask for tools and hear what they say; 0: no tools are offered."""
+
+    CHAT_TOOL_CALLS_PER_ROUND: int = 16
+    """How many tools an engine may call at once; it is told that further calls were not made."""
+
+    CHAT_TOOL_ARGUMENTS_MAX_CHARS: int = 50_000
+    """Longest arguments of a tool call, in characters of their JSON; longer ones are refused, and the engine is told."""
+
+    CHAT_TOOL_RESULT_MAX_CHARS: int = 20_000
+    """How much of a tool's result an engine is told, in characters."""
+
     CHAT_QUESTION_MAX_CHARS: int = 100_000
     """Longest question accepted, in characters."""
 
@@ -59,6 +71,27 @@ class ChatSettings(AppSettings):
 
     CHAT_RUNNING_PER_USER: int = 20
     """Answers of one user that may be queued or running at once; 0: no limit."""
+
+    CHAT_SYSTEM_PROMPT_CHARS: int = 20_000
+    """Longest prompt of an application, in characters."""
+
+    CHAT_APPLICATION_TOOLS: int = 32
+    """Most tools of one application."""
+
+    CHAT_APPLICATION_SOURCES: int = 50
+    """Most sources of one application."""
+
+    CHAT_SESSION_PARTICIPANTS: int = 50
+    """Most users who take part in one session of the chat socket."""
+
+    CHAT_TYPING_SECONDS: float = 6.0
+    """How long someone is shown as typing after the last sign of it, in seconds."""
+
+    CHAT_RESUME_SECONDS: float = 1.0
+    """How long a new chat socket may take to say `resume`, before running answers are told from their beginning, in seconds."""
+
+    CHAT_SOCKET_ANSWERS: int = 64
+    """How many answers one chat socket may ask to resume at once."""
 
     IDEMPOTENCY_HOURS: int = 24
     """How long an Idempotency-Key is remembered, in hours."""

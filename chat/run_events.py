@@ -24,6 +24,7 @@ class Type(StrEnum):
     CANCELLED = "run.cancelled"
     MESSAGE_STARTED = "message.started"
     MESSAGE_FINISHED = "message.finished"
+    SESSION_LEFT = "session.left"
 
 
 register(
@@ -51,6 +52,9 @@ register(
         terminal=True,
     ),
     EventType(Type.CANCELLED, "The answer was stopped: `conversation_id`. The text so far is kept.", terminal=True),
-    EventType(Type.MESSAGE_STARTED, "User feed: an answer was accepted: `message_id`, `conversation_id`, `status`."),
-    EventType(Type.MESSAGE_FINISHED, "User feed: an answer has ended: `message_id`, `conversation_id`, `status`."),
+    EventType(
+        Type.MESSAGE_STARTED, "User feed: an answer was accepted: `message_id`, `conversation_id`, `status`, `session_id`."
+    ),
+    EventType(Type.MESSAGE_FINISHED, "User feed: an answer has ended: `message_id`, `conversation_id`, `status`, `session_id`."),
+    EventType(Type.SESSION_LEFT, "User feed: you take part in a session no more: `session_id`."),
 )

@@ -1,11 +1,15 @@
 """What requests to chat must look like."""
 
+import math
+from collections.abc import Mapping
 from typing import Any
 
 from rest_framework import serializers
+from rest_framework.settings import api_settings
 
 from chat.conf import conf
 from chat.engines.text import clean_text
+from chat.models import ChatSession
 from chat.services.questions import Question
 
 
@@ -29,37 +33,97 @@ class AttachmentSerializer(serializers.Serializer[Any]):
     text = CleanCharField(max_length=200_000, trim_whitespace=False)
 
 
-class QuestionSerializer(serializers.Serializer[Any]):
-    """The body of `POST /stream`. Fields it does not know are ignored: S0's clients send more."""
+class AskingSerializer(serializers.Serializer[Any]):
+    """What goes with every question. Fields it does not know are ignored: the seeds' clients send more."""
 
-    question = CleanCharField(trim_whitespace=False)
-    conversation_id = serializers.UUIDField(required=False, allow_null=True, default=None, format="hex_verbose")
     application_id = CleanCharField(required=False, allow_blank=True, default="", max_length=128)
     attachments = serializers.ListField(child=AttachmentSerializer(), required=False, default=list, max_length=20)
     temperature = serializers.FloatField(required=False, min_value=0, max_value=2)
     max_tokens = serializers.IntegerField(required=False, min_value=1, max_value=1_000_000)
     seed = serializers.IntegerField(required=False, min_value=0, max_value=2**31 - 1)
+    tools = serializers.ListField(
+        child=CleanCharField(max_length=128), required=False, allow_null=True, default=None, max_length=100
+    )
+
+    def validate_temperature(self, value: float) -> float:
+        """A number: the text "NaN" would pass for one, and no bound refuses it."""
+        if not math.isfinite(value):
+            raise serializers.ValidationError("A valid number is required.")
+        return value
+
+    def asking(self) -> dict[str, Any]:
+        """The checked fields, as `Question` has them."""
+        data = self.validated_data
+        return {
+            "application_id": data["application_id"],
+            "attachments": [dict(item) for item in data["attachments"]],
+            "tools": data["tools"],
+            "options": {name: data[name] for name in ("temperature", "max_tokens", "seed") if name in data},
+        }
+
+
+class QuestionSerializer(AskingSerializer):
+    """The body of `POST /stream`."""
+
+    question = CleanCharField(trim_whitespace=False)
+    conversation_id = serializers.UUIDField(required=False, allow_null=True, default=None, format="hex_verbose")
 
     def validate_question(self, value: str) -> str:
         """Not only spaces, and not too long."""
-        if not value.strip():
-            raise serializers.ValidationError("The question is empty.")
-        if len(value) > conf.CHAT_QUESTION_MAX_CHARS:
-            raise serializers.ValidationError(
-                f"The question has {len(value)} characters; at most {conf.CHAT_QUESTION_MAX_CHARS} are accepted."
-            )
-        return value
+        return filled(value)
 
     def to_question(self) -> Question:
         """The checked request."""
         data = self.validated_data
-        return Question(
-            text=data["question"],
-            conversation_id=data["conversation_id"],
-            application_id=data["application_id"],
-            attachments=[dict(item) for item in data["attachments"]],
-            options={name: data[name] for name in ("temperature", "max_tokens", "seed") if name in data},
+        return Question(text=data["question"], conversation_id=data["conversation_id"], **self.asking())
+
+
+class ChatFrameSerializer(AskingSerializer):
+    """The frame that asks on the chat socket. `id`: the same question again is not asked again."""
+
+    content = CleanCharField(trim_whitespace=False)
+    chat_id = CleanCharField(required=False, allow_blank=True, allow_null=True, default="", max_length=255)
+    id = CleanCharField(required=False, allow_blank=True, default="", max_length=150)
+
+    def validate_content(self, value: str) -> str:
+        """Not only spaces, and not too long."""
+        return filled(value)
+
+    def to_question(self, *, session: ChatSession) -> Question:
+        """The checked request."""
+        data = self.validated_data
+        return Question(text=data["content"], conversation=data["chat_id"] or "", session=session, **self.asking())
+
+
+def filled(text: str) -> str:
+    """The text of a question; raises `ValidationError` when there is none, or too much."""
+    if not text.strip():
+        raise serializers.ValidationError("The question is empty.")
+    if len(text) > conf.CHAT_QUESTION_MAX_CHARS:
+        raise serializers.ValidationError(
+            f"The question has {len(text)} characters; at most {conf.CHAT_QUESTION_MAX_CHARS} are accepted."
         )
+    return text
+
+
+def first_error(errors: Any, path: str = "") -> str:
+    """`attachments.0.name: This field is required.`"""
+    if isinstance(errors, Mapping):
+        key, value = next((key, value) for key, value in errors.items() if value)
+        if key == api_settings.NON_FIELD_ERRORS_KEY:
+            return first_error(value, path)
+        return first_error(value, f"{path}.{key}" if path else str(key))
+    if isinstance(errors, list) and errors and isinstance(errors[0], Mapping):
+        index = next(number for number, each in enumerate(errors) if each)
+        return first_error(errors[index], f"{path}.{index}")
+    text = errors[0] if isinstance(errors, list) and errors else errors
+    return f"{path}: {text}" if path else str(text)
+
+
+class ParticipantSerializer(serializers.Serializer[Any]):
+    """The body that adds someone to a session."""
+
+    user = CleanCharField(max_length=128)
 
 
 class TitleSerializer(serializers.Serializer[Any]):

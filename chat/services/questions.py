@@ -14,12 +14,13 @@ from accounts.caller import Caller
 from accounts.models import User
 from chat.conf import conf
 from chat.jobs import defer_answer
-from chat.models import Application, Conversation, IdempotencyKey, Message, Run
+from chat.models import Application, ChatSession, Conversation, IdempotencyKey, Message, Run
 from chat.run_events import Type
-from chat.services import conversations
+from chat.services import conversations, sessions
+from chat.services.applications import application_of, grounding_of
 from events import journal
 from events.event import Event, EventId
-from events.exceptions import Conflict, InvalidRequest, NotFound, TooMany
+from events.exceptions import Conflict, InvalidRequest, TooMany
 from events.outbox import publish_with_commit
 from events.publishing import now_ms
 from events.streams import Stream
@@ -35,7 +36,9 @@ class Question:
 
     `attachments` are objects with `name` and `text`; `history` (objects with `role` and `content`) stands for the
     conversation's own messages when given; `grounding` says what to answer from: see `chat.grounding`.
-    `conversation` is the id of one of the caller's conversations, or any name of the caller's own for one.
+    `tools`: which of the application's tools may be called; None: all of them.
+    `conversation` is the id of one of the caller's conversations, or any name of the caller's own for one. In a `session`
+    new conversations are those of all its participants, and so are such names.
     """
 
     text: str
@@ -47,6 +50,8 @@ class Question:
     system_prompt: str = ""
     grounding: dict[str, Any] | None = None
     conversation: str = ""
+    session: ChatSession | None = None
+    tools: list[str] | None = None
 
 
 def message_stream(message_id: uuid.UUID) -> Stream:
@@ -113,11 +118,17 @@ def _accept(caller: Caller, question: Question) -> Message:
         requested_by_id=caller.pk,
         engine=application.engine if application else "",
         options=question.options,
-        context={"history": question.history, "system_prompt": question.system_prompt, "grounding": question.grounding},
+        context={
+            "history": question.history,
+            "system_prompt": question.system_prompt,
+            "grounding": question.grounding or grounding_of(application),
+            "tools": question.tools,
+        },
     )
     started = {"message_id": str(answer.pk), "conversation_id": str(conversation.pk)}
     journal.create(stream=message_stream(answer.pk), events=[Event(EventId(1, 0), Type.STARTED, started, now_ms())])
     Conversation.objects.filter(pk=conversation.pk).update(updated_at=timezone.now())
+    sessions.touch(session_id=conversation.session_id)
     defer_answer(answer.pk)
     announce(message=answer, type=Type.MESSAGE_STARTED, status=Run.Status.QUEUED)
     return answer
@@ -129,16 +140,22 @@ def _conversation(caller: Caller, question: Question) -> Conversation:
         return _locked(question.conversation_id)
     if question.conversation:
         return _named_conversation(caller, question)
-    application = None
-    if question.application_id:
-        application = Application.objects.filter(
-            public_id=question.application_id, organization__memberships__user_id=caller.pk
-        ).first()
-        if application is None:
-            raise NotFound("There is no such application.")
-    created = Conversation.objects.create(title=_title(question), application=application)
-    created.participants.create(user_id=caller.pk)
+    created = Conversation(title=_title(question), application=_application(caller, question))
+    _begin(caller, question, created)
     return created
+
+
+def _application(caller: Caller, question: Question) -> Application | None:
+    return application_of(caller=caller, application_id=question.application_id) if question.application_id else None
+
+
+def _begin(caller: Caller, question: Question, conversation: Conversation) -> None:
+    """Saves a conversation with those who take part in it; two first questions at once end up in the same."""
+    if question.session is not None:
+        sessions.begin_conversation(caller=caller, session=question.session, conversation=conversation)
+        return
+    Conversation.objects.bulk_create([conversation], ignore_conflicts=True)
+    conversation.participants.get_or_create(user_id=caller.pk)
 
 
 def _locked(conversation_id: uuid.UUID) -> Conversation:
@@ -147,21 +164,20 @@ def _locked(conversation_id: uuid.UUID) -> Conversation:
 
 
 def _named_conversation(caller: Caller, question: Question) -> Conversation:
-    """The caller's conversation with that id, else the one that the caller calls so, made at its first use.
+    """The caller's conversation with that id, else the one that the caller, or the session, calls so, made at its first use.
 
-    Another caller's same name is another conversation.
+    Another caller's or session's same name is another conversation.
     """
     own = Conversation.objects.filter(participants__user_id=caller.pk)
     with suppress(ValueError):
         found = own.filter(pk=uuid.UUID(question.conversation)).first()
         if found is not None:
             return _locked(found.pk)
-    id_ = uuid.uuid5(NAMED_CONVERSATIONS, f"{caller.user_id}\n{question.conversation}")
-    # Two first questions at once end up in one conversation.
-    Conversation.objects.bulk_create([Conversation(pk=id_, title=_title(question))], ignore_conflicts=True)
-    named = _locked(id_)
-    named.participants.get_or_create(user_id=caller.pk)
-    return named
+    whose = caller.user_id if question.session is None else question.session.pk
+    id_ = uuid.uuid5(NAMED_CONVERSATIONS, f"{whose}\n{question.conversation}")
+    if not own.filter(pk=id_).exists():
+        _begin(caller, question, Conversation(pk=id_, title=_title(question), application=_application(caller, question)))
+    return _locked(id_)
 
 
 def _title(question: Question) -> str:
@@ -180,7 +196,10 @@ def _refuse_too_many(caller: Caller) -> None:
 
 def announce(*, message: Message, type: Type, status: str) -> None:
     """Tells the feeds of all participants, with the current transaction."""
-    data = {"message_id": str(message.pk), "conversation_id": str(message.conversation_id), "status": status}
-    people = message.conversation.participants.values_list("user__public_id", flat=True)
+    conversation = message.conversation
+    data = {"message_id": str(message.pk), "conversation_id": str(conversation.pk), "status": status}
+    if conversation.session_id is not None:
+        data["session_id"] = str(conversation.session_id)
+    people = conversation.participants.values_list("user__public_id", flat=True)
     for user_id in people:
         publish_with_commit(stream=Stream("user", user_id), type=type, data=data)

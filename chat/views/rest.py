@@ -6,8 +6,8 @@ from rest_framework.views import APIView
 
 from accounts.authentication import caller_of
 from accounts.bodies import SmallJSONParser
-from chat.serializers import ConversationSerializer, TitleSerializer
-from chat.services import conversations
+from chat.serializers import ConversationSerializer, ParticipantSerializer, TitleSerializer
+from chat.services import conversations, sessions
 from events.exceptions import InvalidRequest
 from events.paging import parse_id
 
@@ -60,3 +60,66 @@ class MessagesView(APIView):
         position = int(before) if before else None
         found, older = conversations.messages(caller=caller_of(request), conversation_id=id_, before=position)
         return Response({"results": found, "next": older})
+
+
+class ApplicationMessagesView(APIView):
+    """`GET /api/v1/chat/<application_id>/messages?cursor=`: what the caller takes part in with an application (S4)."""
+
+    def get(self, request: Request, application_id: str) -> Response:
+        """The newest page, oldest first; `next` is the `cursor` of the one before it."""
+        cursor = request.query_params.get("cursor", "")
+        found, older = sessions.application_messages(caller=caller_of(request), application_id=application_id, cursor=cursor)
+        return Response({"results": found, "next": older})
+
+
+class SessionsView(APIView):
+    """`GET /api/v1/chat/sessions?cursor=`: the sessions of the chat socket in which the caller takes part."""
+
+    def get(self, request: Request) -> Response:
+        """One page, the newest first."""
+        found, following = sessions.list_sessions(caller=caller_of(request), cursor=request.query_params.get("cursor", ""))
+        return Response({"results": [sessions.describe(each) for each in found], "next": following})
+
+
+class SessionView(APIView):
+    """`GET /api/v1/chat/sessions/<name or id>`."""
+
+    def get(self, request: Request, name: str) -> Response:
+        """One session, with the answers in it that are not over."""
+        caller = caller_of(request)
+        found = sessions.session(caller=caller, name=name)
+        running = [str(pk) for pk in sessions.running(caller=caller, session_id=found.pk)]
+        return Response(sessions.describe(found) | {"running": running})
+
+
+class SessionMessagesView(APIView):
+    """`GET /api/v1/chat/sessions/<name or id>/messages?cursor=`."""
+
+    def get(self, request: Request, name: str) -> Response:
+        """The newest page, oldest first; `next` is the `cursor` of the one before it."""
+        cursor = request.query_params.get("cursor", "")
+        found, older = sessions.session_messages(caller=caller_of(request), name=name, cursor=cursor)
+        return Response({"results": found, "next": older})
+
+
+class SessionParticipantsView(APIView):
+    """`POST {"user"}` to `/api/v1/chat/sessions/<name or id>/participants`."""
+
+    parser_classes = (SmallJSONParser,)
+
+    def post(self, request: Request, name: str) -> Response:
+        """Adds a user of one of the caller's organisations, in a session that is made if need be."""
+        serializer = ParticipantSerializer(data=request.data)
+        serializer.is_valid(raise_exception=True)
+        caller = caller_of(request)
+        changed = sessions.add_participant(caller=caller, name=name, user_id=serializer.validated_data["user"])
+        return Response(sessions.describe(sessions.session(caller=caller, name=str(changed.pk))))
+
+
+class SessionParticipantView(APIView):
+    """`DELETE /api/v1/chat/sessions/<name or id>/participants/<user>`."""
+
+    def delete(self, request: Request, name: str, user_id: str) -> Response:
+        """Removes a user, or lets the caller leave."""
+        sessions.remove_participant(caller=caller_of(request), name=name, user_id=user_id)
+        return Response(status=204)

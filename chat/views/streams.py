@@ -2,20 +2,18 @@
 
 import json
 from collections.abc import Mapping
-from typing import Any
 
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.settings import api_settings
 from rest_framework.views import APIView
 
 from accounts.authentication import authenticate, caller_of
 from accounts.threads import in_thread
 from chat.conf import conf
 from chat.dialects.docsgpt import DocsGPTDialect
-from chat.serializers import QuestionSerializer
+from chat.serializers import QuestionSerializer, first_error
 from chat.services import answers, questions
 from chat.views.following import follow, resume
 from events.event import START
@@ -81,19 +79,5 @@ def parse_question(body: bytes) -> questions.Question:
         raise InvalidRequest('The body must be a JSON object such as {"question": "..."}.')
     serializer = QuestionSerializer(data=data)
     if not serializer.is_valid():
-        raise InvalidRequest(_first_error(serializer.errors))
+        raise InvalidRequest(first_error(serializer.errors))
     return serializer.to_question()
-
-
-def _first_error(errors: Any, path: str = "") -> str:
-    """`attachments.0.name: This field is required.`"""
-    if isinstance(errors, Mapping):
-        key, value = next((key, value) for key, value in errors.items() if value)
-        if key == api_settings.NON_FIELD_ERRORS_KEY:
-            return _first_error(value, path)
-        return _first_error(value, f"{path}.{key}" if path else str(key))
-    if isinstance(errors, list) and errors and isinstance(errors[0], Mapping):
-        index = next(number for number, each in enumerate(errors) if each)
-        return _first_error(errors[index], f"{path}.{index}")
-    text = errors[0] if isinstance(errors, list) and errors else errors
-    return f"{path}: {text}" if path else str(text)
