@@ -111,6 +111,9 @@ class EventsSettings(AppSettings):
     PRESENCE_HERE_MAX: int = 500
     """Most users that a place names as being there; all are counted."""
 
+    SOCKET_COMPRESSION: bool = False
+    """Whether WebSockets may be compressed (permessage-deflate): less traffic, for far more time and memory per connection."""
+
     MESSAGE_EVENTS_RETENTION_DAYS: int = 14
     """How long the journal of an ended stream is kept, in days."""
 

@@ -27,8 +27,8 @@ def publish_all(*, items: Sequence[dict[str, Any]]) -> list[str | None]:
 
 def _publication(item: dict[str, Any]) -> Publication:
     stream = Stream("user", item["user"]) if "user" in item else Stream.parse(item["stream"])
-    if stream.durable:
-        raise InvalidRequest(f"{stream.name} has one writer of its own; publish to user:, org: or workspace: streams.")
+    if stream.durable or stream.internal:
+        raise InvalidRequest(f"{stream.name} is not written from outside; publish to user:, org: or workspace: streams.")
     return Publication(stream, item["type"], {"scope": item["scope"], "payload": item["payload"]})
 
 

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
+from typing import Protocol, TypeVar, cast
 from weakref import WeakKeyDictionary
 
 from events.broker.base import DoorbellListener, Reading
@@ -51,6 +52,17 @@ class Rung:
         return rings
 
 
+class Part(Protocol):
+    """What lives and ends with a hub."""
+
+    async def close(self) -> None:
+        """Lets go of what it holds, by way of the hub's broker."""
+        ...
+
+
+AnyPart = TypeVar("AnyPart", bound=Part)
+
+
 class Hub:
     """Keeps the rings of one event loop fresh.
 
@@ -67,8 +79,7 @@ class Hub:
         self.closing = False
         self.at_end: set[Callable[[], None]] = set()
         """What else is to be told when the process is about to stop: open sockets."""
-        self.before_close: list[Callable[[], Awaitable[None]]] = []
-        """What uses this hub's broker to its end: presence and connections."""
+        self._parts: dict[Callable[[Hub], Part], Part] = {}
         self.rings: dict[Stream, Ring] = {}
         self._by_name: dict[str, Ring] = {}
         self._shared: dict[int, tuple[Reading, Batch]] = {}
@@ -84,6 +95,12 @@ class Hub:
             asyncio.create_task(self._keep_alive(), name="hub keep-alive"),
             asyncio.create_task(self.slots.keep_forever(), name="hub slots"),
         ]
+
+    def part(self, make: "Callable[[Hub], AnyPart]") -> "AnyPart":
+        """The one presence (or connections, ...) of this event loop, made at its first use and closed with the hub."""
+        if make not in self._parts:
+            self._parts[make] = make(self)
+        return cast("AnyPart", self._parts[make])
 
     async def join(self, feed: Reader) -> Ring:
         """Adds a reader to the ring of its stream; the first one subscribes."""
@@ -146,8 +163,8 @@ class Hub:
     async def close(self) -> None:
         """Ends the feeds and lets go of connections."""
         self.end_feeds()
-        for end in self.before_close:
-            await end()
+        for part in self._parts.values():
+            await part.close()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -31,7 +31,7 @@ PRESENCE_ENTRIES = Gauge(
 OPEN_CONNECTIONS = Gauge(
     "throughline_open_connections", "Open connections, by transport and kind.", ["transport", "kind"], multiprocess_mode="livesum"
 )
-COMMANDS = Counter("throughline_commands_total", "Commands to this server's processes that were obeyed.", ["type"])
+COMMANDS_OBEYED = Counter("throughline_commands_total", "Commands to this server's processes that were obeyed.", ["type"])
 TASKS = Gauge(
     "throughline_tasks",
     "Tasks of the event loop: they follow the connections, and do not outlive them.",

@@ -13,10 +13,9 @@ from typing import Any, ClassVar
 from django.db import connection, transaction
 
 from accounts.threads import in_thread
-from events.conf import conf
 from events.exceptions import InvalidRequest, ThroughlineError, TooLarge, translated
 from events.models import OutboxEvent
-from events.publishing import Publication, check, publish_once
+from events.publishing import Publication, check, is_wanted, publish_once
 from events.streams import Stream
 
 logger = logging.getLogger(__name__)
@@ -34,12 +33,13 @@ def publish_with_commit(*, stream: Stream, type: str, data: dict[str, Any]) -> N
 
 def publish_all_with_commit(publications: Sequence[Publication]) -> None:
     """Appends events to backlog streams with the current transaction, in one statement. Raises as `publish_with_commit`."""
-    if not conf.ENABLE_SSE_PUSH or not publications:
+    wanted = [each for each in publications if is_wanted(each)]
+    if not wanted:
         return
-    for each in publications:
+    for each in wanted:
         check(each)
     rows = OutboxEvent.objects.bulk_create(
-        [OutboxEvent(stream=each.stream.name, type=each.type, data=each.data) for each in publications]
+        [OutboxEvent(stream=each.stream.name, type=each.type, data=each.data) for each in wanted]
     )
     pks = [row.pk for row in rows]
     # Not a partial: Django logs a robust function's failure by its __qualname__, and fails itself where there is none.

@@ -48,9 +48,8 @@ def publish_once(items: Sequence[tuple[Publication, str]], *, remember: int) -> 
 
     [] when ENABLE_SSE_PUSH is off. Raises as `publish`.
     """
-    if not conf.ENABLE_SSE_PUSH:
-        return []
-    return _broker().append_once_now([OnceAppend(each.stream, _pack(each), key, remember) for each, key in items])
+    wanted = [OnceAppend(each.stream, _pack(each), key, remember) for each, key in items if is_wanted(each)]
+    return _broker().append_once_now(wanted) if wanted else []
 
 
 async def publish_many(publications: Sequence[Publication]) -> list[EventId]:
@@ -65,9 +64,12 @@ def _broker() -> BaseBroker:
 
 
 def _packed(publications: Sequence[Publication]) -> list[tuple[Stream, str]]:
-    if not conf.ENABLE_SSE_PUSH:
-        return []
-    return [(each.stream, _pack(each)) for each in publications]
+    return [(each.stream, _pack(each)) for each in publications if is_wanted(each)]
+
+
+def is_wanted(publication: Publication) -> bool:
+    """Whether it is to be appended at all: ENABLE_SSE_PUSH is about what clients are told."""
+    return conf.ENABLE_SSE_PUSH or publication.stream.internal
 
 
 def check(publication: Publication) -> str:

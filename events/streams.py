@@ -13,10 +13,12 @@ class StreamKind:
 
     Durable: one fenced writer, ids 1, 2, 3..., kept in broker and journal. Otherwise a
     backlog: anyone writes, the broker gives the ids, and keeps the last of them.
+    Internal: between the processes of this server; no client reads or writes it.
     """
 
     name: str
     durable: bool
+    internal: bool = False
 
 
 KINDS = {
@@ -27,6 +29,7 @@ KINDS = {
         StreamKind("user", durable=False),
         StreamKind("org", durable=False),
         StreamKind("workspace", durable=False),
+        StreamKind("server", durable=False, internal=True),
     )
 }
 
@@ -51,6 +54,11 @@ class Stream:
     def durable(self) -> bool:
         """Whether the stream is journaled and densely numbered."""
         return KINDS[self.kind].durable
+
+    @property
+    def internal(self) -> bool:
+        """Whether the stream is between the processes of this server."""
+        return KINDS[self.kind].internal
 
     @classmethod
     def parse(cls, name: str) -> "Stream":

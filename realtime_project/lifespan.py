@@ -16,7 +16,9 @@ from django.conf import settings
 from chat.sweep import Sweep
 from events import outbox
 from events.broker.connect import connect
+from events.connections import current_connections
 from events.hub import close_hub, current_hub
+from events.presence import current_presence
 from realtime_project.running import require_key
 
 logger = logging.getLogger(__name__)
@@ -34,6 +36,9 @@ async def lifespan(scope: Message, receive: Callable[[], Awaitable[Message]], se
         asyncio.create_task(Sweep(broker=broker).run_forever(), name="sweep of runs"),
         asyncio.create_task(outbox.Sender().run_forever(), name="outbox"),
     ]
+    # From the start, for what processes that died have left behind.
+    current_presence()
+    current_connections()
     _end_feeds_on_signals()
     await send({"type": "lifespan.startup.complete"})
     await receive()

@@ -3,6 +3,7 @@
 from django.contrib import admin
 from django.urls import include, path
 
+from events import connection_views
 from events.views import PublishView, user_feed
 from realtime_project import pages, views
 
@@ -15,6 +16,10 @@ urlpatterns = [
     path("api/v1/auth/", include("accounts.urls")),
     path("api/events", user_feed),
     path("api/v1/events", PublishView.as_view()),
+    path("ws/stats", connection_views.stats),
+    path("api/v1/connections", connection_views.connections),
+    path("api/v1/connections/<str:connection_id>", connection_views.connection),
+    path("api/v1/users/<str:user_id>/disconnect", connection_views.disconnect_user),
     path("sources", pages.sources, name="sources"),
     path("explorer", pages.explorer, name="explorer"),
     path("", include("accounts.page_urls")),

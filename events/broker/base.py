@@ -63,6 +63,35 @@ class Admission:
 
 
 @dataclass(frozen=True, slots=True)
+class Entry:
+    """That one connection of a user is in a place."""
+
+    place: str
+    user_id: str
+    connection_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What holding entries found: for each, whether its user was not in the place before.
+
+    `epoch` changes when the broker has forgotten everything: who was not there under the same epoch was
+    taken out in between, who was not there under another one was only forgotten.
+    """
+
+    new: list[bool]
+    epoch: str
+
+
+@dataclass(frozen=True, slots=True)
+class Here:
+    """Who is in a place: how many users, and their ids (some of them, where there are more than were asked for)."""
+
+    count: int
+    user_ids: list[str]
+
+
+@dataclass(frozen=True, slots=True)
 class BrokerFacts:
     """What a broker says of itself.
 
@@ -115,6 +144,14 @@ class BaseBroker:
         """Replaces what the broker holds of a fenced durable stream by `events` (from id 1 on)."""
         raise NotImplementedError
 
+    def append_durable_now(self, append: DurableAppend) -> Appended:
+        """Fences and appends for synchronous code, in one round trip; see `events/batches.py`."""
+        raise NotImplementedError
+
+    def seed_now(self, stream: Stream, lease: int, events: Sequence[Event]) -> Appended:
+        """`seed` for synchronous code; readers may see a shorter stream in between, so the journal must hold it all."""
+        raise NotImplementedError
+
     async def append(self, items: Sequence[tuple[Stream, str]]) -> list[EventId]:
         """Appends packed events to backlog streams in one round trip; the ids they were given."""
         raise NotImplementedError
@@ -164,6 +201,48 @@ class BaseBroker:
 
     async def release_slot(self, name: str, member: str) -> None:
         """Gives a slot back at once."""
+        raise NotImplementedError
+
+    async def hold(self, entries: Sequence[Entry], *, seconds: float, epoch: str) -> Held:
+        """Puts entries in their places for so many seconds from now, again or for the first time.
+
+        `epoch` is the one that the caller was told last, empty at first.
+        """
+        raise NotImplementedError
+
+    async def let_go(self, entries: Sequence[Entry], *, seconds: float, epoch: str) -> list[bool]:
+        """Takes entries away; for each, whether its user has left the place with it. False for one that was not there.
+
+        After the broker has forgotten everything, the entries are rather left to run out after `seconds`, and all
+        answers are False: others may not have said yet that a user is still there.
+        """
+        raise NotImplementedError
+
+    async def take_out(self) -> list[tuple[str, str]]:
+        """Takes away entries that nobody held any longer: (place, user id) of those who left a place with that.
+
+        Each is told to one caller only, whoever else asks at the same time. At most some hundreds a call.
+        """
+        raise NotImplementedError
+
+    async def here(self, place: str, *, limit: int) -> Here:
+        """Who is in a place, at most `limit` of them by name."""
+        raise NotImplementedError
+
+    async def post(self, owner: str, tables: Mapping[str, Mapping[str, str | None]], *, seconds: float, whole: bool) -> bool:
+        """Sets fields (None: removes them) in the named tables of `owner`'s board, and keeps the board for so many seconds.
+
+        `whole` replaces these tables. False, and nothing done: the board has run out or was forgotten, and is to
+        be written whole.
+        """
+        raise NotImplementedError
+
+    async def boards(self, tables: Sequence[str]) -> dict[str, list[dict[str, str]]]:
+        """These tables of every board that is kept, by owner."""
+        raise NotImplementedError
+
+    async def take_down(self, owner: str, tables: Sequence[str]) -> None:
+        """Removes a board, of these tables, at once."""
         raise NotImplementedError
 
     async def ping(self) -> None:

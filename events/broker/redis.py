@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
@@ -14,22 +14,21 @@ from redis.backoff import NoBackoff
 from redis.exceptions import NoScriptError, RedisError
 from redis.maint_notifications import MaintNotificationsConfig
 
-from events.broker.base import Admission, Appended, BaseBroker, BrokerFacts, DoorbellListener, DurableAppend, OnceAppend, Reading
+from events.broker.base import Appended, BrokerFacts, DoorbellListener, DurableAppend, OnceAppend, Reading
+from events.broker.leases import RedisLeases
 from events.broker.readings import backlog_reading, durable_reading, facts_of, parse_id
 from events.broker.scripts import (
-    ADMIT,
     APPEND,
     APPEND_DURABLE,
     APPEND_ONCE,
     FENCE,
     HASHES,
     HEAD,
-    KEEP_SLOTS,
     READ,
     READ_DURABLE,
-    RELEASE_SLOT,
     SEED,
     SEED_SHORT,
+    Call,
 )
 from events.conf import conf
 from events.event import Event, EventId, pack
@@ -46,9 +45,6 @@ IDLE_SECONDS = 24 * 3600
 
 NO_NOTIFICATIONS = MaintNotificationsConfig(enabled=False)
 """With them (their default) redis-py 8 hands out idle connections that the server has closed: one error each after an outage."""
-
-Call = tuple[str, list[str], list[Any]]
-"""A script with its keys and arguments."""
 
 
 def _keep_alive(url: str) -> dict[str, Any]:
@@ -110,7 +106,7 @@ class RedisDoorbells(DoorbellListener):
                     yield message[1].decode()[prefix:]
 
 
-class RedisBroker(BaseBroker):
+class RedisBroker(RedisLeases):
     """The broker on Redis 7 or Valkey, at a URL. One per event loop; `append_now` may be used from any thread."""
 
     def __init__(self, url: str) -> None:
@@ -178,22 +174,24 @@ class RedisBroker(BaseBroker):
 
     async def append_durable(self, appends: Sequence[DurableAppend]) -> list[Appended]:
         """See `BaseBroker`. Sent again after an unknown outcome, it adds only what is not yet there."""
-        calls: list[Call] = [
-            (
-                APPEND_DURABLE,
-                self._keys(each.stream),
-                [
-                    self._channel(each.stream.name),
-                    each.stream.name,
-                    each.lease,
-                    each.events[0].id.major,
-                    conf.EVENTS_HOT_SECONDS if each.ended else IDLE_SECONDS,
-                    *(pack(event.type, event.data, event.at) for event in each.events),
-                ],
-            )
-            for each in appends
+        return [Appended(answer.decode()) for answer in await self._run([self._durable_call(each) for each in appends])]
+
+    def append_durable_now(self, append: DurableAppend) -> Appended:
+        """See `BaseBroker`."""
+        fence: Call = (FENCE, self._keys(append.stream), [append.lease, IDLE_SECONDS])
+        _, answer = self._run_now([fence, self._durable_call(append)])
+        return Appended(answer.decode())
+
+    def _durable_call(self, append: DurableAppend) -> Call:
+        args = [
+            self._channel(append.stream.name),
+            append.stream.name,
+            append.lease,
+            append.events[0].id.major,
+            conf.EVENTS_HOT_SECONDS if append.ended else IDLE_SECONDS,
+            *(pack(event.type, event.data, event.at) for event in append.events),
         ]
-        return [Appended(answer.decode()) for answer in await self._run(calls)]
+        return APPEND_DURABLE, self._keys(append.stream), args
 
     async def fence(self, stream: Stream, lease: int) -> EventId | None:
         """See `BaseBroker`."""
@@ -203,9 +201,7 @@ class RedisBroker(BaseBroker):
     async def seed(self, stream: Stream, lease: int, events: Sequence[Event]) -> Appended:
         """See `BaseBroker`. A long one is prepared in a second key and renamed, so that no reader sees half of it."""
         if 0 < len(events) <= SEED_CHUNK:
-            packed = [pack(event.type, event.data, event.at) for event in events]
-            args = [self._channel(stream.name), stream.name, lease, *packed]
-            [answer] = await self._run([(SEED_SHORT, self._keys(stream), args)])
+            [answer] = await self._run([self._seed_call(stream, lease, events)])
             return Appended(answer.decode())
         prepared = f"{self._key(stream)}:seed:{lease}"
         with _reaching_redis():
@@ -225,6 +221,17 @@ class RedisBroker(BaseBroker):
         with _reaching_redis():
             await self._redis.expire(self._key(stream), IDLE_SECONDS)
         return Appended(answer.decode())
+
+    def seed_now(self, stream: Stream, lease: int, events: Sequence[Event]) -> Appended:
+        """See `BaseBroker`. What is too long for one step is appended piece by piece."""
+        pieces = [events[start : start + SEED_CHUNK] for start in range(SEED_CHUNK, len(events), SEED_CHUNK)]
+        first = self._seed_call(stream, lease, events[:SEED_CHUNK])
+        answers = self._run_now([first, *(self._durable_call(DurableAppend(stream, lease, piece)) for piece in pieces)])
+        return Appended(answers[-1].decode())
+
+    def _seed_call(self, stream: Stream, lease: int, events: Sequence[Event]) -> Call:
+        packed = (pack(event.type, event.data, event.at) for event in events)
+        return SEED_SHORT, self._keys(stream), [self._channel(stream.name), stream.name, lease, *packed]
 
     def _append_calls(self, items: Sequence[tuple[Stream, str]]) -> dict[Stream, Call]:
         """One call for each stream, so that its events keep their order whatever happens to the other calls."""
@@ -311,25 +318,6 @@ class RedisBroker(BaseBroker):
         with _reaching_redis():
             async with asyncio.timeout(COMMAND_SECONDS):
                 return [value is not None for value in await self._redis.mget([self._lease_key(name) for name in names])]
-
-    def _slots_key(self, name: str) -> str:
-        return f"{conf.EVENTS_KEY_PREFIX}:{{slots:{name}}}"
-
-    async def admit(self, name: str, member: str, *, slots: int, seconds: float, replays: int, window: float) -> Admission:
-        """See `BaseBroker`."""
-        keys = [self._slots_key(name), f"{self._slots_key(name)}:replays"]
-        [answer] = await self._run([(ADMIT, keys, [member, slots, int(seconds * 1000), replays, int(window * 1000)])])
-        return Admission(used_up=answer[1].decode(), wait=answer[0] / 1000)
-
-    async def keep_slots(self, members: Mapping[str, Sequence[str]], *, seconds: float) -> None:
-        """See `BaseBroker`."""
-        calls = [(KEEP_SLOTS, [self._slots_key(name)], [int(seconds * 1000), *each]) for name, each in members.items()]
-        if calls:
-            await self._run(calls)
-
-    async def release_slot(self, name: str, member: str) -> None:
-        """See `BaseBroker`."""
-        await self._run([(RELEASE_SLOT, [self._slots_key(name)], [member])])
 
     async def ping(self) -> None:
         """See `BaseBroker`."""

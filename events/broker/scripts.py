@@ -1,6 +1,10 @@
 """What runs inside Redis: each script is one atomic step."""
 
 import hashlib
+from typing import Any
+
+Call = tuple[str, list[str], list[Any]]
+"""A script with its keys and arguments."""
 
 # KEYS stream, meta. ARGV channel, name, lease, first id, seconds to live, then packed events.
 APPEND_DURABLE = """
@@ -158,6 +162,138 @@ RELEASE_SLOT = """
 return redis.call('ZREM', KEYS[1], ARGV[1])
 """
 
+# Places: KEYS leases of the place, its users, places by the time at which their next lease ends. A lease is written
+# `connection user`, a user has as many connections as its number says. Both are removed in the same step as the last
+# lease, so of all who ask one learns that a user has left.
+_NOW = """
+local t = redis.call('TIME')
+local now = t[1] * 1000 + math.floor(t[2] / 1000)
+local function note_next(place)
+  local next = redis.call('ZRANGE', KEYS[1], 0, 0, 'WITHSCORES')
+  if next[2] then redis.call('ZADD', KEYS[3], next[2], place) else redis.call('ZREM', KEYS[3], place) end
+end
+local function remove(lease)
+  if redis.call('ZREM', KEYS[1], lease) == 0 then return false end
+  local user = string.match(lease, '^%S+ (.*)$')
+  if redis.call('HINCRBY', KEYS[2], user, -1) > 0 then return false end
+  redis.call('HDEL', KEYS[2], user)
+  return user
+end
+"""
+
+# What HOLD and LET_GO share. KEYS ..., epoch, settling. ARGV place, milliseconds a lease lives, the epoch that the caller
+# knows, then leases. Someone who knows another epoch shows that everything was forgotten: until all have had the time to
+# hold their leases again, nobody is said to have left.
+_EPOCH = (
+    _NOW
+    + """
+if redis.call('EXISTS', KEYS[4]) == 0 then redis.call('SET', KEYS[4], string.format('%.0f', now)) end
+local epoch = redis.call('GET', KEYS[4])
+if ARGV[3] ~= '' and ARGV[3] ~= epoch then redis.call('SET', KEYS[5], '1', 'PX', ARGV[2]) end
+local function put(lease)
+  if redis.call('ZADD', KEYS[1], now + ARGV[2], lease) == 0 then return 0 end
+  return redis.call('HINCRBY', KEYS[2], string.match(lease, '^%S+ (.*)$'), 1) == 1 and 1 or 0
+end
+local function finish(answer)
+  note_next(ARGV[1])
+  -- For the case that no process is left to sweep.
+  for i = 1, 3 do redis.call('EXPIRE', KEYS[i], 3600) end
+  return answer
+end
+"""
+)
+
+# {epoch, for each lease 1 when its user is new}
+HOLD = (
+    _EPOCH
+    + """
+local answer = {epoch}
+for i = 4, #ARGV do answer[#answer + 1] = put(ARGV[i]) end
+return finish(answer)
+"""
+)
+
+# For each lease 1 when it was its user's last. Those of a broker that has forgotten things are left to run out.
+LET_GO = (
+    _EPOCH
+    + """
+local answer = {}
+local settling = redis.call('EXISTS', KEYS[5]) == 1
+for i = 4, #ARGV do
+  if settling then put(ARGV[i]) end
+  answer[#answer + 1] = not settling and remove(ARGV[i]) and 1 or 0
+end
+return finish(answer)
+"""
+)
+
+# ARGV place, most leases to look at. The users who left with leases that have run out.
+TAKE_OUT = (
+    _NOW
+    + """
+local left = {}
+for _, lease in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'LIMIT', 0, ARGV[2])) do
+  local user = remove(lease)
+  if user then left[#left + 1] = user end
+end
+note_next(ARGV[1])
+return left
+"""
+)
+
+# KEYS places. ARGV most. The places in which leases have run out.
+DUE = """
+local t = redis.call('TIME')
+return redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', t[1] * 1000 + math.floor(t[2] / 1000), 'LIMIT', 0, ARGV[1])
+"""
+
+# KEYS users of a place. ARGV most. {how many, some of them}
+HERE = """
+return {redis.call('HLEN', KEYS[1]), redis.call('HRANDFIELD', KEYS[1], ARGV[1])}
+"""
+
+# KEYS boards by the time at which they end, tables. ARGV owner, milliseconds to live, 1: whole, then for each table
+# how many fields to set, the fields and values, how many to remove, the fields.
+POST = """
+local t = redis.call('TIME')
+local now = t[1] * 1000 + math.floor(t[2] / 1000)
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now)
+local whole = ARGV[3] == '1'
+if not whole and not redis.call('ZSCORE', KEYS[1], ARGV[1]) then return 0 end
+local at = 4
+for i = 2, #KEYS do
+  if whole then redis.call('DEL', KEYS[i]) end
+  local last = at + 2 * ARGV[at]
+  for j = at + 1, last, 2 do redis.call('HSET', KEYS[i], ARGV[j], ARGV[j + 1]) end
+  at = last + 1
+  last = at + ARGV[at]
+  for j = at + 1, last do redis.call('HDEL', KEYS[i], ARGV[j]) end
+  at = last + 1
+  redis.call('PEXPIRE', KEYS[i], ARGV[2])
+end
+redis.call('ZADD', KEYS[1], now + ARGV[2], ARGV[1])
+redis.call('PEXPIRE', KEYS[1], ARGV[2])
+return 1
+"""
+
+# KEYS boards. The owners whose board has not run out.
+OWNERS = """
+local t = redis.call('TIME')
+return redis.call('ZRANGEBYSCORE', KEYS[1], t[1] * 1000 + math.floor(t[2] / 1000), '+inf')
+"""
+
+# KEYS table.
+TABLE = """
+return redis.call('HGETALL', KEYS[1])
+"""
+
+# KEYS boards, tables. ARGV owner.
+TAKE_DOWN = """
+redis.call('ZREM', KEYS[1], ARGV[1])
+for i = 2, #KEYS do redis.call('DEL', KEYS[i]) end
+return 1
+"""
+
 # Named by their hash at every call, and sent whole only to a broker that has not seen them: redis-py's own
 # scripts ask SCRIPT EXISTS before every pipeline, which is a second round trip.
 HASHES = {
@@ -175,5 +311,14 @@ HASHES = {
         ADMIT,
         KEEP_SLOTS,
         RELEASE_SLOT,
+        HOLD,
+        LET_GO,
+        TAKE_OUT,
+        DUE,
+        HERE,
+        POST,
+        OWNERS,
+        TABLE,
+        TAKE_DOWN,
     )
 }
