@@ -1,4 +1,4 @@
-/** The bell: how many notices are unseen, and the list of them. */
+/** The bell: how many notices and notifications are unseen, the list of the notices, and the way to the inbox. */
 
 import { make, timeWords } from "./elements.js";
 
@@ -8,7 +8,7 @@ const LISTED = 50;
 export class Bell {
   /**
    * @param {{button: HTMLElement, count: HTMLElement, words: HTMLElement, panel: HTMLElement, list: HTMLElement, empty: HTMLElement,
-   *   clear: HTMLButtonElement}} elements
+   *   clear: HTMLButtonElement, inbox: HTMLElement}} elements
    * @param {import("./notices.js").Notices} notices
    */
   constructor(elements, notices) {
@@ -16,6 +16,7 @@ export class Bell {
     this._notices = notices;
     /** @type {Set<string>} What was unseen when the panel was opened: marked until it is closed. */
     this._fresh = new Set();
+    this._inboxUnseen = 0;
     const { button, panel, clear } = elements;
     button.addEventListener("click", () => this._set(panel.hidden));
     clear.addEventListener("click", () => {
@@ -42,6 +43,12 @@ export class Bell {
     this._elements.panel.focus();
   }
 
+  /** Says how many notifications of the inbox are unseen. @param {number} unseen */
+  setInbox(unseen) {
+    this._inboxUnseen = unseen;
+    this._refresh();
+  }
+
   /** @param {boolean} isOpen */
   async _set(isOpen) {
     const { panel, button } = this._elements;
@@ -52,15 +59,17 @@ export class Bell {
   }
 
   async _refresh() {
-    const kept = await this._notices.list();
-    const { count, words, panel, list, empty, clear, button } = this._elements;
+    // Those of the inbox are listed there, and counted by the server.
+    const kept = (await this._notices.list()).filter((notice) => !notice.inbox);
+    const { count, words, panel, list, empty, clear, inbox, button } = this._elements;
     const unseenIds = kept.filter((notice) => !notice.seen).map(({ id }) => id);
     if (!panel.hidden && unseenIds.length > 0) {
       for (const id of unseenIds) this._fresh.add(id);
       await this._notices.seen(unseenIds); // and then, as after every change, the list is made anew
       return;
     }
-    const unseen = unseenIds.length;
+    const unseen = unseenIds.length + this._inboxUnseen;
+    inbox.textContent = this._inboxUnseen === 0 ? "" : `${this._inboxUnseen} unseen`;
     count.textContent = unseen > 99 ? "99+" : String(unseen);
     count.hidden = unseen === 0;
     words.textContent = unseen === 0 ? "Notices" : `Notices, ${unseen} unseen`;

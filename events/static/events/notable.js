@@ -1,7 +1,7 @@
 /** Which events of the user feed are worth a notice, and in which words. No state, no DOM: tested by itself. */
 
 /** @typedef {import("./notices.js").Notice} Notice */
-/** @typedef {Pick<Notice, "title"|"text"|"href"|"tone">} Words */
+/** @typedef {Pick<Notice, "title"|"text"|"href"|"tone"|"inbox">} Words */
 
 /** @type {Record<string, (payload: any) => Partial<Words>|null>} Null: nobody need be told. */
 const KNOWN = {
@@ -17,6 +17,14 @@ const KNOWN = {
   "attachment.failed": (payload) => notTaken("Attachment not read", payload),
   "tool.approval.required": () => ({ title: "An answer waits for your approval", href: "/" }),
   "tool.approval.cleared": () => null,
+  "mcp.oauth.in_progress": () => null,
+  "mcp.oauth.awaiting_redirect": (payload) => ({ title: "A connection waits for your approval", text: textOf(payload.message) }),
+  "mcp.oauth.completed": (payload) => ({ title: "Connection ready", text: toolWords(payload.tools_count), tone: "good" }),
+  "mcp.oauth.failed": (payload) => ({ title: "Connection not made", text: textOf(payload.error), tone: "bad" }),
+  "resource.shared": (payload) => shared(payload),
+  "team.member_added": (payload) => ({ title: `You are now in ${nameOf({ name: payload.team_name ?? "a team" })}`, text: payload.role === "admin" ? "As one of its admins." : "" }),
+  "notification.created": (payload) => notification(payload),
+  "notification.updated": () => null,
 };
 
 /**
@@ -29,7 +37,9 @@ export function noticeOf({ id, type, ts, payload }) {
   if (id === null) return null; // told again, not new
   const given = Object.hasOwn(KNOWN, type) ? KNOWN[type](payload ?? {}) : free(type, payload ?? {});
   if (given === null) return null;
-  return { id, at: Date.parse(ts) || Date.now(), title: given.title ?? type, text: short(given.text ?? ""), href: ownPath(given.href), tone: given.tone ?? "info" };
+  const { title = type, text = "", href, tone = "info", inbox } = given;
+  const notice = { id, at: Date.parse(ts) || Date.now(), title, text: short(text), href: ownPath(href), tone };
+  return inbox === undefined ? notice : { ...notice, inbox };
 }
 
 /** @param {any} payload @returns {Partial<Words>|null} */
@@ -37,6 +47,25 @@ function finished({ status, conversation_id: conversation }) {
   const href = typeof conversation === "string" ? `/?c=${encodeURIComponent(conversation)}` : "/";
   if (status === "failed") return { title: "An answer has failed", text: "What had arrived is kept.", href, tone: "bad" };
   return status === "cancelled" ? null : { title: "An answer is complete", href, tone: "good" };
+}
+
+/** @param {any} payload @returns {Partial<Words>|null} */
+function notification(payload) {
+  const { notification_id: inbox, priority, action_url: url } = payload;
+  if (typeof inbox !== "string") return free("notification.created", payload); // of another service
+  if (priority === "low") return null; // waits in the inbox
+  return { title: short(textOf(payload.title)), text: textOf(payload.body), href: ownPath(url) || "/notifications", tone: priority === "critical" ? "bad" : "info", inbox };
+}
+
+/** @param {any} payload @returns {Partial<Words>} */
+function shared({ resource_type: type, resource_name: name, team_name: team }) {
+  const text = isText(team) ? `With ${nameOf({ name: team })}.` : "";
+  return { title: `“${nameOf({ name })}” is shared with you`, text, href: type === "source" ? "/sources" : "" };
+}
+
+/** @param {unknown} count */
+function toolWords(count) {
+  return typeof count === "number" ? `It brings ${count} tool${count === 1 ? "" : "s"}.` : "";
 }
 
 /** @param {string} title @param {any} payload @returns {Partial<Words>|null} */
@@ -56,6 +85,11 @@ function free(type, { title, message, text, body, href }) {
 /** @param {unknown} value @returns {value is string} */
 function isText(value) {
   return typeof value === "string" && value.trim() !== "";
+}
+
+/** @param {unknown} value */
+function textOf(value) {
+  return isText(value) ? value : "";
 }
 
 /** @param {any} payload */

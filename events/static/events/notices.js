@@ -13,6 +13,7 @@
  * @property {string} text
  * @property {string} href  a path of this server, or ""
  * @property {"info"|"good"|"bad"} tone
+ * @property {string} [inbox]  the notification in the user's inbox that it tells of
  */
 
 /** @typedef {Notice & {shown: boolean, takenAt: number, seen: boolean}} KeptNotice */

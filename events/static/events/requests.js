@@ -29,11 +29,11 @@ export function csrfToken() {
 
 /**
  * @param {string} path
- * @param {{method?: string, body?: unknown, signal?: AbortSignal}} [options]
+ * @param {{method?: string, body?: unknown, signal?: AbortSignal, keepalive?: boolean}} [options]  `keepalive`: also when the page goes away
  * @returns {Promise<any>} the JSON of the answer; null when it has none
  * @throws {RequestError} also when nothing could be reached
  */
-export async function request(path, { method = "GET", body, signal } = {}) {
+export async function request(path, { method = "GET", body, signal, keepalive = false } = {}) {
   /** @type {Record<string, string>} */
   const headers = { Accept: "application/json" };
   if (method !== "GET") headers["X-CSRFToken"] = csrfToken();
@@ -41,7 +41,7 @@ export async function request(path, { method = "GET", body, signal } = {}) {
   let response;
   let text;
   try {
-    response = await fetch(path, { method, headers, body: body === undefined ? undefined : JSON.stringify(body), signal, cache: "no-store" });
+    response = await fetch(path, { method, headers, body: body === undefined ? undefined : JSON.stringify(body), signal, keepalive, cache: "no-store" });
     text = await response.text();
   } catch (error) {
     throw new RequestError({ reason: signal?.aborted ? "aborted" : "unreachable", message: String(error) });

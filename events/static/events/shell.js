@@ -17,7 +17,7 @@ export const user = JSON.parse(byId("shell-user").textContent);
 /** @type {Set<(event: import("./feed.js").FeedEvent) => boolean>} */
 const watchers = new Set();
 
-const notices = new Notices(user);
+export const notices = new Notices(user);
 export const feed = openFeed({ user, onEvent: (event) => notify(event) });
 
 /**
@@ -35,7 +35,7 @@ export const connection = new ConnectionLine(
 );
 feed.listen({ onState: (state, detail) => connection.set("feed", state, detail) });
 
-const bell = new Bell(
+export const bell = new Bell(
   {
     button: byId("bell"),
     count: byId("bell-count"),
@@ -44,6 +44,7 @@ const bell = new Bell(
     list: byId("bell-list"),
     empty: byId("bell-empty"),
     clear: byId("bell-clear"),
+    inbox: byId("bell-inbox-count"),
   },
   notices,
 );

@@ -47,3 +47,41 @@ test("a notice leads only to this server", () => {
     assert.equal(noticeOf(event("demo", { title: "t", href })).href, "", String(href));
   assert.equal(noticeOf(event("demo", { title: "t", href: "/sources?x=1#y" })).href, "/sources?x=1#y");
 });
+
+test("a notification of the inbox leads where it says, else to the inbox, and never elsewhere", () => {
+  const payload = { notification_id: "n", title: "Done", body: "All of it.", action_url: "/sources", priority: "normal" };
+  const { title, text, href, tone, inbox } = noticeOf(event("notification.created", payload));
+  assert.deepEqual([title, text, href, tone, inbox], ["Done", "All of it.", "/sources", "info", "n"]);
+  for (const url of ["", "https://elsewhere.example/", "javascript:alert(1)"])
+    assert.equal(noticeOf(event("notification.created", { ...payload, action_url: url })).href, "/notifications", url);
+  assert.equal(noticeOf(event("notification.created", { ...payload, priority: "critical" })).tone, "bad");
+});
+
+test("a notification of low priority waits in the inbox, and what was done with others is no news", () => {
+  assert.equal(noticeOf(event("notification.created", { notification_id: "n", title: "t", priority: "low" })), null);
+  assert.equal(noticeOf(event("notification.updated", { action: "read", ids: null, title: "t", counts: {} })), null);
+});
+
+test("a notification that another service published without an inbox is a notice like its others", () => {
+  assert.equal(noticeOf(event("notification.created", { title: "Hello" })).inbox, undefined);
+  assert.equal(noticeOf(event("notification.created", {})), null);
+});
+
+test("every type that the server publishes to users has words, or is known to need none", () => {
+  const said = (type, payload) => {
+    const notice = noticeOf(event(type, payload));
+    return notice && [notice.title, notice.text, notice.href, notice.tone];
+  };
+  assert.equal(said("mcp.oauth.in_progress", { message: "Looking at the server" }), null);
+  assert.deepEqual(said("mcp.oauth.awaiting_redirect", { message: "Approve Files.", authorization_url: "https://as.example/" }), [
+    ...["A connection waits for your approval", "Approve Files.", "", "info"],
+  ]);
+  assert.deepEqual(said("mcp.oauth.completed", { tools: [], tools_count: 1 }), ["Connection ready", "It brings 1 tool.", "", "good"]);
+  assert.deepEqual(said("mcp.oauth.failed", { error: "Refused." }), ["Connection not made", "Refused.", "", "bad"]);
+  assert.deepEqual(said("resource.shared", { resource_type: "source", resource_name: "Rivers", team_name: "Writers" }), [
+    ...["“Rivers” is shared with you", "With Writers.", "/sources", "info"],
+  ]);
+  assert.deepEqual(said("team.member_added", { team_name: "Writers", role: "admin" }), ["You are now in Writers", "As one of its admins.", "", "info"]);
+  assert.deepEqual(said("attachment.failed", { filename: "a.pdf", error: "Broken." })?.slice(0, 2), ["Attachment not read", "“a.pdf”: Broken."]);
+  for (const type of ["attachment.queued", "attachment.progress", "attachment.completed", "mcp.oauth.in_progress"]) assert.equal(said(type, { message: "m" }), null, type);
+});
