@@ -1,5 +1,7 @@
 """The app's registration with Django."""
 
+from importlib import import_module
+
 from django.apps import AppConfig
 from django.core.checks import register
 
@@ -13,5 +15,6 @@ class AccountsConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """Have the settings checked with everything else."""
+        """Have the settings checked with everything else, and connect the receivers, which import models."""
         register(check_settings, "accounts")
+        import_module("accounts.receivers")

@@ -14,7 +14,7 @@ from django.utils import timezone
 from django.utils.crypto import constant_time_compare
 from rest_framework.exceptions import AuthenticationFailed, NotFound, ParseError, PermissionDenied
 
-from accounts import throttle, tokens
+from accounts import changes, throttle, tokens
 from accounts.caller import Caller
 from accounts.conf import conf
 from accounts.digests import digest
@@ -212,14 +212,22 @@ def list_api_keys(*, user_pk: int) -> list[ApiKey]:
 
 
 def revoke_api_key(*, user_pk: int, key_id: int) -> None:
-    """End a key of this user, everywhere within CALLER_CACHE_SECONDS. Raises NotFound for others' and for ended ones."""
+    """End a key of this user: open connections at once, requests everywhere within CALLER_CACHE_SECONDS.
+
+    Raises NotFound for others' keys and for ended ones.
+    """
     if not revoke_api_keys(keys=ApiKey.objects.filter(pk=key_id, user_id=user_pk)):
         raise NotFound("You have no API key with this id.")
 
 
 def revoke_api_keys(*, keys: QuerySet[ApiKey]) -> int:
     """End those of `keys` that are in force; how many that were."""
-    return keys.filter(revoked_at__isnull=True).update(revoked_at=timezone.now())
+    with transaction.atomic():
+        ended = keys.filter(revoked_at__isnull=True)
+        user_ids = set(ended.values_list("user__public_id", flat=True))
+        count = ended.update(revoked_at=timezone.now())
+        changes.announce(user_ids)
+    return count
 
 
 def credential_for(*, username: str, api_key_name: str | None = None) -> str:

@@ -31,3 +31,8 @@ def _password_unchanged(user: Any, session_hash: str | None) -> bool:
         return False
     hashes = (user.get_session_auth_hash(), *user.get_session_auth_fallback_hash())
     return any(constant_time_compare(session_hash, each) for each in hashes)
+
+
+def users_of(session: Any) -> list[str]:
+    """The public id of the user who is logged in to a stored session; none where nobody is."""
+    return list(User.objects.filter(pk=session.get_decoded().get(SESSION_KEY)).values_list("public_id", flat=True))

@@ -1,5 +1,7 @@
 """The app's registration with Django."""
 
+from importlib import import_module
+
 from django.apps import AppConfig
 
 
@@ -8,3 +10,7 @@ class EventsConfig(AppConfig):
 
     name = "events"
     default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        """Connects the receivers, which import models."""
+        import_module("events.receivers")

@@ -40,6 +40,8 @@ BATCH_SECONDS = 0.1
 BATCH = 1000
 """Most connections in one write."""
 
+SHOWN_CHARS = 200
+
 RETRY_SECONDS = 1.0
 """Pause before a broker that is away is asked again."""
 
@@ -64,6 +66,9 @@ class Connection:
     end: Callable[[int, str], None]
     recheck: Callable[[], None]
     opened_at: float = field(default_factory=time.time)
+
+    def __post_init__(self) -> None:
+        self.session, self.path = _shown(self.session), _shown(self.path)
 
     @property
     def kind(self) -> str:
@@ -272,6 +277,11 @@ class Connections:
             )
         elif event.type == RECHECK.name:
             self.recheck(data["user_ids"])
+
+
+def _shown(text: str) -> str:
+    """What a client has put into an address, bounded, and of characters that the broker can hold."""
+    return text[:SHOWN_CHARS].encode("utf-8", "replace").decode()
 
 
 def _number(count: int) -> str | None:

@@ -68,6 +68,11 @@ class Feed:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
+    def give_notice(self) -> None:
+        """Has `next` give `KEEPALIVE` soon if nothing else, for a reader who has something to do."""
+        self.look_by = 0.0
+        self.keep_alive(self.look_by)
+
     def keep_alive(self, due: float) -> None:
         """Has a waiting feed hand out `KEEPALIVE` if it was last used before the monotonic time `due`, or it is `look_by`."""
         if self._waiter is not None and (self.sent_at <= due or time.monotonic() >= self.look_by):

@@ -24,31 +24,39 @@ class Guard:
     """
 
     def __init__(self, scope: dict[str, Any], caller: Caller) -> None:
-        self._scope = scope
-        self._caller = caller
+        self.scope = scope
+        self.caller = caller
         self._pause = max(conf.AUTH_RECHECK_SECONDS - accounts_conf.CALLER_CACHE_SECONDS, conf.AUTH_RECHECK_SECONDS / 4)
         self._due = time.time() + self._pause
+        self._fresh = False
         self._asking: asyncio.Task[bool] | None = None
+
+    def ask_now(self) -> None:
+        """Has the next `allows` ask, and ask the database: something about the credential has changed."""
+        self._due, self._fresh = 0.0, True
 
     @property
     def due(self) -> float:
         """The monotonic time at which `allows` is to be asked again, though nothing happens on the stream."""
-        now, ends = time.time(), self._caller.expires_at
+        now, ends = time.time(), self.caller.expires_at
         due = now + ANSWER_SECONDS if self._asking is not None else self._due
         return time.monotonic() + (due if ends is None else min(due, ends)) - now
 
     async def allows(self) -> bool:
         """True until the credential is no longer good."""
-        now, ends = time.time(), self._caller.expires_at
+        now, ends = time.time(), self.caller.expires_at
         if ends is not None and now >= ends:
             return False
         if self._asking is None:
             if now < self._due:
                 return True
-            self._asking = asyncio.create_task(still_valid(self._scope, self._caller), name="credential of a stream")
+            asking = still_valid(self.scope, self.caller, fresh=self._fresh)
+            self._asking = asyncio.create_task(asking, name="credential of a stream")
+            # Now, not with the answer: what changes meanwhile is asked about once more.
+            self._due, self._fresh = now + self._pause, False
             await asyncio.wait([self._asking], timeout=PATIENCE_SECONDS)
         if not self._asking.done():
             return True
         valid = self._asking.result()
-        self._asking, self._due = None, time.time() + self._pause
+        self._asking = None
         return valid

@@ -1,11 +1,14 @@
 """A feed as an HTTP response, and the mark of views that open one."""
 
-from collections.abc import Awaitable, Callable, Mapping
+import secrets
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from django.http.response import HttpResponseBase
 
 from events import sse
+from events.connections import Connection, current_connections
 from events.feed import KEEPALIVE, Feed
 from events.guard import Guard
 from events.ring import Batch, Encoder
@@ -80,11 +83,41 @@ class EventStreamResponse(HttpResponseBase):
             await send({"type": "http.response.body", "body": self._prelude, "more_body": True})
             if self._feed is not None:
                 async with self._feed as feed:
-                    await self._write_feed(feed, send)
+                    with self._registered(feed):
+                        await self._write_feed(feed, send)
             await send({"type": "http.response.body", "body": b"", "more_body": False})
         finally:
             if self.closing is not None:
                 await self.closing()
+
+    @contextmanager
+    def _registered(self, feed: Feed) -> Iterator[None]:
+        """Counts as an open connection, where it is known whose it is."""
+        guard = self.guard
+        if guard is None:
+            yield
+            return
+
+        def recheck() -> None:
+            guard.ask_now()
+            feed.give_notice()
+
+        connection = Connection(
+            id=secrets.token_urlsafe(16),
+            user_id=guard.caller.user_id,
+            session=feed.stream.name,
+            path=guard.scope["path"],
+            transport="sse",
+            # HTTP knows no close codes: the stream ends, cleanly.
+            end=lambda _code, _reason: feed.stop(),
+            recheck=recheck,
+        )
+        connections = current_connections()
+        connections.register(connection)
+        try:
+            yield
+        finally:
+            connections.unregister(connection)
 
     async def _write_feed(self, feed: Feed, send: Send) -> None:
         encoder, guard = self._encoder, self.guard
