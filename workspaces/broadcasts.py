@@ -5,7 +5,7 @@ from typing import Any
 
 from events import frames
 from events.event import Event, to_json
-from events.exceptions import InvalidRequest, TooLarge
+from events.exceptions import InvalidRequest
 from events.outbox import publish_all_with_commit
 from events.publishing import Publication, publish_many
 from events.streams import Stream
@@ -40,12 +40,13 @@ def announce_in_organization(*, organization_pk: int, type: str, payload: dict[s
 async def send(*, workspace_id: str, user_id: str, client: str, frame: frames.Frame) -> None:
     """Appends a member's own broadcast to the workspace's stream. `client`: which of the member's connections sends it.
 
-    The caller of this is a member. Raises `InvalidRequest`, `TooLarge` and `BrokerUnavailable`.
+    The caller of this is a member. Raises `InvalidRequest` and `BrokerUnavailable`.
     """
     payload = {key: value for key, value in frame.items() if key not in RESERVED}
     size = len(to_json(payload))
     if size > conf.WORKSPACE_EVENTS_MAX_BYTES:
-        raise TooLarge(f"The broadcast has {size} bytes; at most {conf.WORKSPACE_EVENTS_MAX_BYTES} are accepted.")
+        # Not `TooLarge`, which closes the socket.
+        raise InvalidRequest(f"The broadcast has {size} bytes; at most {conf.WORKSPACE_EVENTS_MAX_BYTES} are accepted.")
     data = {"payload": payload, "user_id": user_id, "client": client, "ref": checked_ref(frame.get("ref"))}
     await publish_many([Publication(workspace_stream(workspace_id), BROADCASTS[frames.type_of(frame)], data)])
 
