@@ -8,6 +8,7 @@ from typing import Any
 
 from chat.conf import conf
 from chat.engines.base import (
+    BaseEngine,
     EngineError,
     EnginePart,
     EngineRequest,
@@ -16,18 +17,28 @@ from chat.engines.base import (
     Sources,
     TextDelta,
     ToolCall,
+    ToolRound,
     Usage,
 )
 from chat.engines.registry import engine, selected_engine
-from chat.engines.text import TextStitcher, clean_json
+from chat.engines.text import TextStitcher, clean_json, clean_text
 from chat.grounding import ground
 from chat.run_events import Type
 from chat.services.runs import Claim, Ending, settle
 from chat.snapshot import Snapshot
+from chat.tools import CallNames, Toolbox, shortened, toolbox_of
+from events.event import to_json
 from events.exceptions import LeaseLost
 from events.writer import StreamWriter, Writer
 
 logger = logging.getLogger(__name__)
+
+CUT_REASONS = frozenset({"length", "content_filter"})
+"""An answer that ended so was not finished: the calls in it may not be what the model meant."""
+
+NAME_CHARS = 200
+PARAGRAPH = "\n\n"
+"""Between what was written before and after tools were asked: readers join the texts of an answer."""
 
 
 class Driver:
@@ -43,6 +54,12 @@ class Driver:
         self._stitcher = TextStitcher()
         self._chars = 0
         self._finish: Finish | None = None
+        self._calls: list[ToolCall] = []
+        """What the engine has asked for in this round."""
+        self._is_later_round = False
+        self._names = CallNames([call["call_id"] for call in snapshot.tool_calls])
+        self._used = Usage(0, 0)
+        """What the rounds before this one have used."""
         self._engine: asyncio.Task[None] | None = None
         self._interrupted = False
         self._ending: Ending | None = None
@@ -101,16 +118,48 @@ class Driver:
         return Ending(Type.FAILED, "engine_failed", "The engine failed unexpectedly. Ask again.", True)
 
     async def _run_engine(self) -> None:
+        """Asks the engine, and again with what its tools have said, until it has nothing more to ask of them."""
         chosen = engine(self.claim.engine) if self.claim.engine else selected_engine()
         reason = chosen.check()
         if reason is not None:
             raise EngineError("engine_not_available", reason, retryable=False)
-        request = await self._grounded()
+        toolbox = await self._toolbox(chosen)
+        request = replace(await self._grounded(), tools=toolbox.offers())
+        while True:
+            written = await self._round(chosen, request)
+            if not self._calls or self._finish is None or self._finish.reason in CUT_REASONS:
+                return
+            if len(request.rounds) >= conf.CHAT_TOOL_ROUNDS:
+                message = f"The answer was not finished after {conf.CHAT_TOOL_ROUNDS} rounds of tools."
+                raise EngineError("too_many_tool_rounds", message, retryable=False)
+            request = replace(request, rounds=(*request.rounds, await self._call_tools(toolbox, written)))
+
+    async def _toolbox(self, chosen: BaseEngine) -> Toolbox:
+        names = self.claim.tools if chosen.takes_tools and conf.CHAT_TOOL_ROUNDS else ()
+        return await toolbox_of(run_id=str(self.claim.message_id), names=names, requested_by=self.claim.requested_by)
+
+    async def _round(self, chosen: BaseEngine, request: EngineRequest) -> str:
+        """What the engine writes until it is done, or asks for tools; its text is given."""
+        before = len(self._snapshot.text)
+        self._finish, self._calls, self._is_later_round = None, [], bool(request.rounds)
+        used = self._snapshot.usage
+        self._used = Usage(used.get("input_tokens", 0), used.get("output_tokens", 0))
         # Closed whatever happens: a stopped answer must not keep its upstream connection.
         async with aclosing(chosen.stream(request)) as parts:
             async for part in parts:
                 self.started = True
                 self._take(part)
+        self._close_block()
+        return "".join(self._snapshot.text[before:]).removeprefix(PARAGRAPH)
+
+    async def _call_tools(self, toolbox: Toolbox, written: str) -> ToolRound:
+        calls = tuple(self._calls)
+        results = {}
+        async with aclosing(toolbox.call_all({f"{self.claim.message_id}:{call.call_id}": call for call in calls})) as outcomes:
+            async for call, outcome in outcomes:
+                self._append(Type.TOOL_RESULT, outcome.event(call))
+                results[call.call_id] = outcome.told()
+        return ToolRound(written, calls, tuple(results[call.call_id] for call in calls))
 
     async def _grounded(self) -> EngineRequest:
         """The request with what it is to be answered from; readers are told first, also when there is nothing."""
@@ -131,17 +180,40 @@ class Driver:
                 self._add_text("reasoning", text)
             case Sources(sources) if self.claim.grounding is None:
                 self._append(Type.SOURCES, {"sources": clean_json(list(sources))})
-            case ToolCall(call_id, name, arguments):
-                self._append(Type.TOOL_CALL, clean_json({"call_id": call_id, "name": name, "arguments": arguments}))
+            case ToolCall():
+                self._add_call(part)
             case Usage(input_tokens, output_tokens):
-                self._append(Type.USAGE, {"input_tokens": input_tokens, "output_tokens": output_tokens})
+                before = self._used
+                total = {
+                    "input_tokens": before.input_tokens + input_tokens,
+                    "output_tokens": before.output_tokens + output_tokens,
+                }
+                self._append(Type.USAGE, total)
             case Finish():
                 self._finish = part
+
+    def _add_call(self, call: ToolCall) -> None:
+        call = replace(
+            call,
+            call_id=self._names.named(clean_text(call.call_id)),
+            name=clean_text(call.name)[:NAME_CHARS],
+            arguments=clean_json(call.arguments),
+        )
+        if len(to_json(call.arguments)) > conf.CHAT_TOOL_ARGUMENTS_MAX_CHARS:
+            fault = f"The arguments have more than {conf.CHAT_TOOL_ARGUMENTS_MAX_CHARS} characters."
+            call = replace(call, arguments={}, fault=fault)
+        elif len(self._calls) >= conf.CHAT_TOOL_CALLS_PER_ROUND:
+            call = replace(call, fault=f"At most {conf.CHAT_TOOL_CALLS_PER_ROUND} tools are called at once. Ask for this again.")
+        self._calls.append(call)
+        told = shortened("arguments", call.arguments)
+        self._append(Type.TOOL_CALL, {"call_id": call.call_id, "name": call.name} | told)
 
     def _add_text(self, family: str, text: str) -> None:
         if self._snapshot.open_block is None or self._snapshot.open_block[0] != family:
             self._close_block()
             self._write(f"{family}.start", {"block": self._snapshot.blocks + 1})
+            if family == "text" and self._is_later_round and self._snapshot.text:
+                text = PARAGRAPH + text
         self._write_text(self._stitcher.feed(text))
 
     def _write_text(self, text: str) -> None:

@@ -46,5 +46,13 @@ class Snapshot:
                 self.sources += data["sources"]
             case Type.TOOL_CALL:
                 self.tool_calls.append(data)
+            case Type.TOOL_RESULT:
+                self._add_result(data)
             case Type.USAGE:
                 self.usage = data
+
+    def _add_result(self, data: dict[str, Any]) -> None:
+        for place, call in enumerate(self.tool_calls):
+            if call["call_id"] == data["call_id"]:
+                # A new object: the old one is the event's own.
+                self.tool_calls[place] = call | data

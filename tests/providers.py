@@ -19,6 +19,7 @@ model named `status-<n>` or `tokens-<n>-<per second>`; else the words of the que
     {"split": 1}                            from here on, bytes leave in pieces of so many
     {"pause": 0.5} {"hang": true}
     {"tokens": 200, "per_second": 50}       chunks with the words `w0 w1 ..`
+    {"results": true}                       what follows is played when the request brings what tools have said; once per round
     {"close": true}                         the connection, at once, without an end of the body
     {"reset": true}                         the same, by RST
 
@@ -169,7 +170,7 @@ class StubProvider:
 
     async def _respond(self, request: Recorded, writer: asyncio.StreamWriter, protocol: _Connection) -> bool:
         """Answers, unless the client goes first; whether the connection can carry another request."""
-        answer = asyncio.create_task(_Answer(request, writer).play(self._steps(request)))
+        answer = asyncio.create_task(_Answer(request, writer).play(_part(self._steps(request), request.body)))
         gone = asyncio.create_task(protocol.gone.wait())
         try:
             await asyncio.wait({answer, gone}, return_when=asyncio.FIRST_COMPLETED)
@@ -209,6 +210,18 @@ class StubProvider:
             return [{"tokens": int(numbers[0]), "per_second": float(numbers[1])}, *DONE]
         words = question.split()
         return [{"text": word if not i else f" {word}"} for i, word in enumerate(words)] + DONE
+
+
+def _part(steps: list[dict], body: dict) -> list[dict]:
+    """The steps after as many `results` as there are rounds of tools in the request."""
+    parts: list[list[dict]] = [[]]
+    for step in steps:
+        if "results" in step:
+            parts.append([])
+        else:
+            parts[-1].append(step)
+    rounds = sum("tool_calls" in message for message in body.get("messages", []))
+    return parts[min(rounds, len(parts) - 1)]
 
 
 class _Answer:

@@ -34,7 +34,9 @@ def _payloads(event: Event) -> list[dict[str, Any]]:
         case Type.SOURCES:
             return [{"type": "source", "source": data["sources"]}]
         case Type.TOOL_CALL:
-            return [{"type": "tool_call", "data": data}]
+            return [_tool_call(data, "pending", arguments=data["arguments"])]
+        case Type.TOOL_RESULT:
+            return [_tool_result(data)]
         case Type.COMPLETED:
             return [{"type": "id", "id": data["conversation_id"]}, {"type": "end"}]
         case Type.CANCELLED:
@@ -42,3 +44,16 @@ def _payloads(event: Event) -> list[dict[str, Any]]:
         case Type.FAILED:
             return [{"type": "error", "error": data["message"], "code": data["code"], "retryable": data["retryable"]}]
     return []
+
+
+def _tool_call(data: dict[str, Any], status: str, **more: Any) -> dict[str, Any]:
+    """S0's clients know a tool and an action of it; ours are one, under both names."""
+    named = {"call_id": data["call_id"], "tool_name": data["name"], "action_name": data["name"], "status": status}
+    return {"type": "tool_call", "data": named | more}
+
+
+def _tool_result(data: dict[str, Any]) -> dict[str, Any]:
+    if data["status"] == "completed":
+        return _tool_call(data, "completed", result=data["content"])
+    # S0 has no word for a call that nobody decided about in time.
+    return _tool_call(data, "denied" if data["status"] == "expired" else data["status"], error=data["error"])

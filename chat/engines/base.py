@@ -14,13 +14,45 @@ class Turn:
 
 
 @dataclass(frozen=True, slots=True)
+class ToolOffer:
+    """A tool that an engine may ask for: `parameters` is the JSON schema of its arguments."""
+
+    name: str
+    description: str
+    parameters: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """A tool the engine wants called: `arguments` is an object.
+
+    `fault` says what is wrong with the arguments that the model wrote; they are then empty.
+    """
+
+    call_id: str
+    name: str
+    arguments: dict[str, Any]
+    fault: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ToolRound:
+    """What the engine wrote before it asked for tools, the calls, and each call's result as text, in their order."""
+
+    text: str
+    calls: tuple[ToolCall, ...]
+    results: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class EngineRequest:
     """What an engine is asked.
 
     `history` holds the earlier turns, oldest first, without `question`; `attachments` are
     texts the user attached, as (name, text); `options` are the request's other fields
     (temperature, max_tokens, seed, and what the scripted engine is to do). `grounded`: the
-    answer may rest on the attachments only, also when there are none.
+    answer may rest on the attachments only, also when there are none. `tools` may be asked for;
+    `rounds` are what this same answer has asked of them so far.
     """
 
     question: str
@@ -29,6 +61,8 @@ class EngineRequest:
     attachments: tuple[tuple[str, str], ...] = ()
     options: dict[str, Any] = field(default_factory=dict)
     grounded: bool = False
+    tools: tuple[ToolOffer, ...] = ()
+    rounds: tuple[ToolRound, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,15 +84,6 @@ class Sources:
     """What the answer rests on: objects with at least `title` and `text`."""
 
     sources: tuple[dict[str, Any], ...]
-
-
-@dataclass(frozen=True, slots=True)
-class ToolCall:
-    """A tool the engine wants called: `arguments` is an object."""
-
-    call_id: str
-    name: str
-    arguments: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +120,12 @@ class BaseEngine:
     `stream` yields parts and ends after exactly one `Finish`; a stream that ends without one
     is a failed answer. Closing the iterator (cancelling its task) stops the engine within a
     second and closes its upstream connection.
+
+    One that yields `ToolCall`s is asked again, with their results in `rounds`.
     """
+
+    takes_tools = False
+    """Whether it can ask for tools; one that cannot is offered none."""
 
     def stream(self, request: EngineRequest) -> AsyncGenerator[EnginePart, None]:
         """The parts of one answer, as they come; raises `EngineError`.

@@ -191,18 +191,26 @@ class _ToolCalls:
         """The finished calls, in the order of their index."""
         for index, call in sorted(self._calls.items()):
             name = clean_text(call["name"])
-            try:
-                arguments = json.loads(call["arguments"] or "{}")
-            except (ValueError, RecursionError) as error:
-                raise _bad_tool_call(name) from error
-            if not name or not isinstance(arguments, dict):
-                raise _bad_tool_call(name)
-            yield ToolCall(call_id=clean_text(call["id"]) or f"call_{index}", name=name, arguments=clean_json(arguments))
+            if not name:
+                raise EngineError(
+                    "provider_bad_tool_call", "The model asked for a tool without a name. Try again.", retryable=True
+                )
+            arguments, fault = _arguments(call["arguments"])
+            yield ToolCall(clean_text(call["id"]) or f"call_{index}", name, arguments, fault)
 
 
-def _bad_tool_call(name: str) -> EngineError:
-    message = f"The model asked for the tool {name!r} with arguments that are not a JSON object. Try again."
-    return EngineError("provider_bad_tool_call", message, retryable=True)
+def _arguments(written: str) -> tuple[dict[str, Any], str]:
+    """The arguments that a model wrote, or what is wrong with them: the model can do better when it is told."""
+    try:
+        arguments = json.loads(written or "{}")
+    except (ValueError, RecursionError) as error:
+        return {}, f"The arguments are not JSON: {error}."
+    if not isinstance(arguments, dict):
+        return {}, "The arguments must be a JSON object."
+    try:
+        return clean_json(arguments), ""
+    except RecursionError:
+        return {}, "The arguments are nested too deeply."
 
 
 def _contents(content: object) -> Iterator[tuple[Literal["text", "reasoning"], str]]:

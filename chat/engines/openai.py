@@ -22,7 +22,7 @@ from django.core.exceptions import ImproperlyConfigured
 from chat.conf import conf
 from chat.engines.base import BaseEngine, EngineError, EnginePart, EngineRequest
 from chat.engines.completions import CompletionReader
-from chat.engines.prompts import chat_messages
+from chat.engines.prompts import chat_messages, tool_definitions
 from chat.engines.provider_errors import error_detail, garbage, status_error
 
 DEFAULT_BASE_URL = "https://api.openai.com/v1"
@@ -47,8 +47,9 @@ class OpenAIEngine(BaseEngine):
     OPTIONS: `base_url` (up to and with /v1), `api_key`, `model` (empty: the first the endpoint
     lists), `include_usage` (False for endpoints that refuse `stream_options`),
     `max_tokens_field` (`max_completion_tokens` for models that insist on it), `keep_alive`
-    (False for servers where an idle connection holds a thread, as llama.cpp's) and `body` (fields
-    of every request, under those the request itself brings).
+    (False for servers where an idle connection holds a thread, as llama.cpp's), `body` (fields
+    of every request, under those the request itself brings) and `tools` (False for models that
+    refuse requests with tools).
     """
 
     def __init__(
@@ -61,7 +62,9 @@ class OpenAIEngine(BaseEngine):
         max_tokens_field: str = "max_tokens",
         keep_alive: bool = True,
         body: dict[str, Any] | None = None,
+        tools: bool = True,
     ) -> None:
+        self.takes_tools = tools
         self._configured = bool(base_url.strip() or api_key.strip())
         self._base_url = (base_url.strip() or DEFAULT_BASE_URL).rstrip("/")
         self._api_key = api_key.strip()
@@ -133,6 +136,8 @@ class OpenAIEngine(BaseEngine):
 
     def _payload(self, request: EngineRequest, model: str) -> dict[str, Any]:
         payload: dict[str, Any] = {**self._body, "model": model, "messages": chat_messages(request), "stream": True}
+        if request.tools:
+            payload["tools"] = tool_definitions(request.tools)
         if self._include_usage:
             payload["stream_options"] = {"include_usage": True}
         for name, types in _PASSED_ON.items():

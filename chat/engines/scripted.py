@@ -8,6 +8,8 @@ step is taken; a mistake is `bad_script` and says where. Each step is an object:
     {"reasoning": "some text"}            reasoning
     {"sources": [{"title": .., "text": ..}]}
     {"tool_call": {"name": .., "arguments": {..}, "call_id": ..}}   call_id may be left out
+    {"results": true}                     waits for the tools: what follows is played when they have answered
+    {"result": 1}                         as text, what the first call (2: the second) of that wait came to
     {"usage": {"input_tokens": 1, "output_tokens": 2}}
     {"pause": 0.5}                        seconds without a word
     {"tokens": 200, "per_second": 50}     the words `w0 w1 ..`, each due at its own time; without a rate at once
@@ -19,7 +21,7 @@ step is taken; a mistake is `bad_script` and says where. Each step is an object:
     {"no_finish": true}                   ends without saying so
 
 fail, crash, hang, finish and no_finish end a script; one that ends with none of them ends with
-the reason stop.
+the reason stop. A script without `results` plays nothing after its tools have answered.
 """
 
 import asyncio
@@ -56,12 +58,12 @@ Step = dict[str, Any]
 class ScriptedEngine(BaseEngine):
     """Plays a script; takes no OPTIONS."""
 
+    takes_tools = True
+
     async def stream(self, request: EngineRequest) -> AsyncGenerator[EnginePart, None]:
         """The parts that the script asks for; raises `bad_script` before the first."""
-        script = script_of(request)
-        if not script or _kind(script[-1]) not in LAST_STEPS:
-            script = [*script, {"finish": "stop"}]
-        texts = _Texts()
+        script = _part(script_of(request), len(request.rounds))
+        texts = _Texts(request.rounds[-1].results if request.rounds else ())
         sent = 0
         for step in script:
             kind = _kind(step)
@@ -96,10 +98,24 @@ def script_of(request: EngineRequest) -> list[Step]:
     return script
 
 
-class _Texts:
-    """What is held back of text and of reasoning."""
+def _part(script: list[Step], number: int) -> list[Step]:
+    """What is played after so many waits for tools."""
+    parts: list[list[Step]] = [[]]
+    for step in script:
+        if _kind(step) == "results":
+            parts[-1].append({"finish": "tool_calls"})
+            parts.append([])
+        else:
+            parts[-1].append(step)
+    part = parts[number] if number < len(parts) else []
+    return part if part and _kind(part[-1]) in LAST_STEPS else [*part, {"finish": "stop"}]
 
-    def __init__(self) -> None:
+
+class _Texts:
+    """What is held back of text and of reasoning, and what the tools have said."""
+
+    def __init__(self, results: tuple[str, ...]) -> None:
+        self.results = results
         self.text = TextStitcher()
         self.reasoning = TextStitcher()
 
@@ -186,6 +202,8 @@ _CHECKS: dict[str, Callable[[Any], bool]] = {
     "reasoning": _is_text,
     "sources": _is_sources,
     "tool_call": _is_tool_call,
+    "results": _is_true,
+    "result": lambda value: _count(value) and value > 0,
     "usage": _is_usage,
     "pause": lambda value: _number(value, MAX_SECONDS),
     "tokens": _count,
@@ -201,6 +219,8 @@ _EXPECTED = {
     "reasoning": "a string",
     "sources": "a list of objects",
     "tool_call": "an object with name (a string) and arguments (an object)",
+    "results": "true",
+    "result": "the number of a call, from 1",
     "usage": "an object with the whole numbers input_tokens and output_tokens",
     "pause": f"a number of seconds from 0 to {MAX_SECONDS}",
     "tokens": f"a whole number from 0 to {MAX_AMOUNT}",
@@ -233,6 +253,11 @@ async def _sources(step: Step, _: _Texts) -> AsyncIterator[EnginePart]:
 async def _tool_call(step: Step, _: _Texts) -> AsyncIterator[EnginePart]:
     call = clean_json(step["tool_call"])
     yield ToolCall(call_id=call.get("call_id") or "call_1", name=call["name"], arguments=call.get("arguments", {}))
+
+
+async def _result(step: Step, texts: _Texts) -> AsyncIterator[EnginePart]:
+    for result in texts.results[step["result"] - 1 : step["result"]]:
+        yield TextDelta(clean_text(result))
 
 
 async def _usage(step: Step, _: _Texts) -> AsyncIterator[EnginePart]:
@@ -296,6 +321,7 @@ _ACTIONS: dict[str, Callable[[Step, _Texts], AsyncIterator[EnginePart]]] = {
     "reasoning": _reasoning,
     "sources": _sources,
     "tool_call": _tool_call,
+    "result": _result,
     "usage": _usage,
     "pause": _pause,
     "tokens": _tokens,

@@ -1,6 +1,7 @@
 """An answer as its readers see it outside a stream: so far, after pruning, and how it is stopped."""
 
 import uuid
+from collections.abc import Iterator
 from typing import Any
 
 from asgiref.sync import async_to_sync
@@ -18,6 +19,8 @@ from events.broker.connect import connect
 from events.event import START, Event
 from events.log import Log
 from events.pending import Pending, provides_pending
+
+TOOL_CALL_FIELDS = ("call_id", "name", "arguments", "arguments_truncated")
 
 
 def tail(*, caller: Caller, message_id: uuid.UUID) -> dict[str, Any]:
@@ -107,9 +110,16 @@ def rebuilt_events(message: Message) -> list[Event]:
     if message.sources or run.context.get("grounding"):
         # An answer from sources tells also that there were none.
         content.append((Type.SOURCES, {"sources": message.sources}))
-    content += [(Type.TOOL_CALL, call) for call in message.tool_calls]
+    content += [each for call in message.tool_calls for each in _tool_events(call)]
     if message.text:
         content.append((Type.TEXT_DELTA, {"block": 1, "text": message.text}))
     ending = Ending(Type(f"run.{run.status}"), run.error_code, run.error, run.retryable, run.finish_reason)
     (terminal,) = last_events(snapshot=Snapshot(head=run.head - 1), ending=ending, conversation_id=message.conversation_id)
     return [*(Event(START, type_, data, terminal.at) for type_, data in content), terminal]
+
+
+def _tool_events(call: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The events that `Snapshot` made one of."""
+    yield Type.TOOL_CALL, {name: value for name, value in call.items() if name in TOOL_CALL_FIELDS}
+    if "status" in call:
+        yield Type.TOOL_RESULT, {name: value for name, value in call.items() if not name.startswith("arguments")}

@@ -38,6 +38,8 @@ class Claim:
     request: EngineRequest
     grounding: dict[str, Any] | None = None
     requested_by: int | None = None
+    tools: tuple[str, ...] = ()
+    """Names of the tools it may call."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +95,7 @@ def claim(*, message_id: uuid.UUID, worker: str) -> Claim | None:
             _request(run),
             run.context.get("grounding"),
             run.requested_by_id,
+            _tools(run),
         )
 
 
@@ -106,6 +109,14 @@ def _lease(message_id: uuid.UUID) -> int | None:
         return journal.take_lease(stream=message_stream(message_id))
     except LeaseLost:
         return None
+
+
+def _tools(run: Run) -> tuple[str, ...]:
+    """The application's tools; of them those that the request wanted, if it named any."""
+    application = run.message.conversation.application
+    given = application.tools if application else []
+    wanted = run.context.get("tools")
+    return tuple(name for name in given if wanted is None or name in wanted)
 
 
 def _request(run: Run) -> EngineRequest:

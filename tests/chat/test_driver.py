@@ -135,7 +135,7 @@ async def test_nul_and_lone_surrogates_become_a_replacement_and_halves_are_joine
         Sources(({"title": "\udfff\x00", "text": "t"},)),
         ToolCall("c\x00", "f\ud800", {"k\x00": ["\udc00"]}),
         TextDelta("end\ud83d"),
-        Finish("stop"),
+        Finish("length"),
     )
     run, events = await answered(runner, await in_thread(ask, alice))
     assert run.status == "completed"
@@ -148,7 +148,7 @@ async def test_nul_and_lone_surrogates_become_a_replacement_and_halves_are_joine
 
 
 async def test_numbers_that_json_does_not_know_do_not_stop_the_worker(runner, alice, raw):
-    raw(ToolCall("c", "f", {"a": float("nan"), "b": [float("inf")], "c": 1.5}), TextDelta("after"), Finish("stop"))
+    raw(ToolCall("c", "f", {"a": float("nan"), "b": [float("inf")], "c": 1.5}), TextDelta("after"), Finish("length"))
     run, _ = await answered(runner, await in_thread(ask, alice))
     assert (run.status, run.message.text) == ("completed", "after")
     assert run.message.tool_calls[0]["arguments"] == {"a": None, "b": [None], "c": 1.5}

@@ -126,5 +126,5 @@ def test_a_title_that_is_none_is_refused(title):
 def test_no_field_is_forgotten():
     assert set(QuestionSerializer().fields) == {
         *("question", "conversation_id", "application_id", "attachments"),
-        *("temperature", "max_tokens", "seed"),
+        *("temperature", "max_tokens", "seed", "tools"),
     }

@@ -32,7 +32,7 @@ export class AnswerReader {
     else if (json.type === "answer") this._content(() => this._sink.appendText(json.answer ?? ""));
     else if (json.type === "thought") this._content(() => this._sink.appendThought(json.thought ?? ""));
     else if (json.type === "source") this._content(() => this._sink.addSources(json.source ?? []));
-    else if (json.type === "tool_call") this._content(() => this._sink.addTool(json.data?.name ?? ""));
+    else if (json.type === "tool_call") this._content(() => this._sink.addTool(json.data?.tool_name ?? ""));
     else if (json.type === "tool_calls_pending") this._sink.setStatus("awaiting_approval");
     else if (json.type === "end") this._sink.setStatus(json.cancelled ? "cancelled" : "completed");
     else if (json.type === "error") {

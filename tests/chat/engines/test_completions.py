@@ -161,11 +161,18 @@ def test_a_whole_json_document_is_one_text() -> None:
 
 
 @pytest.mark.parametrize("arguments", ["{", "[1]", '"text"', "nope", "[" * 50_000])
-def test_arguments_that_are_no_object_are_a_bad_tool_call(arguments: str) -> None:
+def test_arguments_that_are_no_object_are_a_call_with_a_fault(arguments: str) -> None:
     call = {"index": 0, "id": "c", "function": {"name": "look", "arguments": arguments}}
-    error = failure([chunk({"tool_calls": [call]}), chunk(finish="tool_calls")])
-    assert error.code == "provider_bad_tool_call"
-    assert "look" in error.message
+    (told, finish) = read([chunk({"tool_calls": [call]}), chunk(finish="tool_calls")])
+    assert (told.call_id, told.name, told.arguments, finish) == ("c", "look", {}, Finish("tool_calls"))
+    assert told.fault
+
+
+def test_a_call_without_a_name_is_a_bad_tool_call() -> None:
+    error = failure(
+        [chunk({"tool_calls": [{"id": "c", "function": {"arguments": "{}"}}]}), chunk(finish="tool_calls")]
+    )
+    assert (error.code, error.retryable) == ("provider_bad_tool_call", True)
 
 
 def test_a_tool_call_without_index_or_id_is_still_one() -> None:

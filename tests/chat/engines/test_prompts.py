@@ -1,5 +1,5 @@
-from chat.engines.base import EngineRequest, Turn
-from chat.engines.prompts import chat_messages
+from chat.engines.base import EngineRequest, ToolCall, ToolOffer, ToolRound, Turn
+from chat.engines.prompts import chat_messages, tool_definitions
 
 
 def test_without_prompt_history_or_texts_there_is_only_the_question() -> None:
@@ -27,3 +27,24 @@ def test_a_grounded_question_says_what_it_may_be_answered_from() -> None:
     (nothing,) = chat_messages(EngineRequest("Why?", grounded=True))
     assert "No text was found" in nothing["content"]
     assert nothing["content"].endswith("Why?")
+
+
+def test_each_round_of_tools_is_a_message_with_the_calls_and_one_for_each_result() -> None:
+    calls = (ToolCall("c1", "look up!", {"at": "sky"}), ToolCall("c2", "count", {}, fault="bad"))
+    rounds = (ToolRound("Let me see", calls, ("blue", "\ud83d")),)
+    _, assistant, first, second = chat_messages(EngineRequest("Why?", rounds=rounds))
+    assert (assistant["role"], assistant["content"]) == ("assistant", "Let me see")
+    assert assistant["tool_calls"] == [
+        # Providers refuse a whole request for a name like the first one's.
+        {"id": "c1", "type": "function", "function": {"name": "look_up_", "arguments": '{"at": "sky"}'}},
+        {"id": "c2", "type": "function", "function": {"name": "count", "arguments": "{}"}},
+    ]
+    assert first == {"role": "tool", "tool_call_id": "c1", "content": "blue"}
+    assert second == {"role": "tool", "tool_call_id": "c2", "content": "\ufffd"}
+
+
+def test_tools_are_described_as_functions() -> None:
+    offer = ToolOffer("look", "Looks.", {"type": "object"})
+    assert tool_definitions((offer,)) == [
+        {"type": "function", "function": {"name": "look", "description": "Looks.", "parameters": {"type": "object"}}}
+    ]

@@ -6,7 +6,7 @@ from contextlib import aclosing
 
 import pytest
 
-from chat.engines.base import EngineError, EngineRequest, Finish, ReasoningDelta, Sources, TextDelta, ToolCall, Usage
+from chat.engines.base import EngineError, EngineRequest, Finish, ReasoningDelta, Sources, TextDelta, ToolCall, ToolRound, Usage
 from chat.engines.scripted import ScriptedEngine
 from tests.chat.engines.answers import failure_of, parts_of, text_of
 
@@ -49,6 +49,19 @@ async def test_each_step_gives_its_part() -> None:
         Usage(1, 2),
         Finish("tool_calls"),
     ]
+
+
+async def test_what_follows_results_is_played_when_the_tools_have_answered() -> None:
+    call = {"tool_call": {"name": "look"}}
+    script = [{"text": "a"}, call, {"results": True}, {"result": 1}, {"result": 2}, call, {"results": True}, {"text": "b"}]
+    rounds = (ToolRound("a", (ToolCall("1", "look", {}), ToolCall("2", "look", {})), ("sky", "sea")),)
+    asked = ToolCall("call_1", "look", {})
+    options = {"script": script}
+    assert await parts_of(ScriptedEngine(), options=options) == [TextDelta("a"), asked, Finish("tool_calls")]
+    second = await parts_of(ScriptedEngine(), options=options, rounds=rounds)
+    assert second == [TextDelta("sky"), TextDelta("sea"), asked, Finish("tool_calls")]
+    assert await parts_of(ScriptedEngine(), options=options, rounds=rounds * 2) == [TextDelta("b"), Finish("stop")]
+    assert await parts_of(ScriptedEngine(), options=options, rounds=rounds * 3) == [Finish("stop")]
 
 
 async def test_text_is_cleaned_like_a_providers() -> None:

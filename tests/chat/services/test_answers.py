@@ -128,7 +128,7 @@ async def test_a_pruned_answer_is_told_from_its_row_as_it_was_journaled(runner, 
 
 async def test_tool_calls_are_told_after_pruning_too(runner, alice, settings, monkeypatch):
     settings.CHAT_ENGINES = settings.CHAT_ENGINES | {"scripted": ALIAS}
-    monkeypatch.setattr(RawEngine, "parts", [ToolCall("c", "f", {"x": 1}), TextDelta("a"), Finish("stop")])
+    monkeypatch.setattr(RawEngine, "parts", [ToolCall("c", "f", {"x": 1}), TextDelta("a"), Finish("length")])
     message = await in_thread(ask, alice)
     await answered(runner, message)
     rebuilt = answers.rebuilt_events(await pruned(message))

@@ -1,0 +1,156 @@
+"""The tools of one answer: offered to its engine, called for it, and what came of each call."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from accounts.caller import Caller
+from accounts.threads import in_thread
+from accounts.verification import caller_of_user
+from chat.conf import conf
+from chat.engines.base import EngineError, ToolCall, ToolOffer
+from chat.engines.text import clean_json
+from events.event import to_json
+from events.exceptions import translated
+from plugins.tools.arguments import problem_of
+from plugins.tools.calling import call as call_tool
+from plugins.tools.registry import Tool, tools
+
+TOLD_CHARS = 24_000
+"""How much of a result, or of the arguments of a call, is told in an event, in characters of its JSON. The record has all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of a call: `status` is completed, error, denied or expired; `error` is for the language model, too."""
+
+    status: str
+    content: Any = None
+    error: str = ""
+    execution_id: str = ""
+
+    def told(self) -> str:
+        """What the engine is told."""
+        if self.status != "completed":
+            return to_json({"error": self.error})
+        text = self.content if isinstance(self.content, str) else to_json(self.content)
+        most = conf.CHAT_TOOL_RESULT_MAX_CHARS
+        return text if len(text) <= most else f"{text[:most]}\n(The result goes on: {len(text) - most} characters are left out.)"
+
+    def event(self, call: ToolCall) -> dict[str, Any]:
+        """The data of the event `tool.result`."""
+        data = {"call_id": call.call_id, "name": call.name, "status": self.status}
+        if self.execution_id:
+            data["execution_id"] = self.execution_id
+        if self.status == "completed":
+            return data | shortened("content", self.content)
+        return data | {"error": self.error[:TOLD_CHARS]}
+
+
+def shortened(name: str, value: Any) -> dict[str, Any]:
+    """A value as an event may hold it: whole, or as the beginning of its JSON beside `{name}_truncated`."""
+    clean = clean_json(value)
+    text = to_json(clean)
+    return {name: clean} if len(text) <= TOLD_CHARS else {name: text[:TOLD_CHARS], f"{name}_truncated": True}
+
+
+class Toolbox:
+    """The tools that one run may call, and calling them for the one who asked."""
+
+    def __init__(self, *, run_id: str, caller: Caller | None = None, known: dict[str, Tool] | None = None) -> None:
+        self._run_id = run_id
+        self._caller = caller
+        self._known = known or {}
+
+    def offers(self) -> tuple[ToolOffer, ...]:
+        """What the engine may ask for."""
+        return tuple(ToolOffer(tool.name, tool.description, tool.parameters) for tool in self._known.values())
+
+    def asks(self, call: ToolCall) -> bool:
+        """Whether a human must decide about this call. One that cannot be made as it is needs nobody's time."""
+        tool = self._known.get(call.name)
+        return tool is not None and not self._fault_of(call, tool) and tool.asks(call.arguments)
+
+    def schema_of(self, call: ToolCall) -> dict[str, Any] | None:
+        """What arguments of this call must look like; None: there is no such tool (any more)."""
+        tool = self._known.get(call.name)
+        return tool.parameters if tool is not None else None
+
+    async def call_all(self, calls: Mapping[str, ToolCall]) -> AsyncGenerator[tuple[ToolCall, Outcome], None]:
+        """Makes calls side by side, each under its key; what comes of each, as it comes. Use it within `aclosing`."""
+        tasks = [
+            asyncio.create_task(self._call(key, call), name=f"tool {call.name} of {self._run_id}") for key, call in calls.items()
+        ]
+        try:
+            for done in asyncio.as_completed(tasks):
+                yield await done
+        finally:
+            # A stopped answer stops its calls, and waits until they have let go.
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _call(self, key: str, call: ToolCall) -> tuple[ToolCall, Outcome]:
+        return call, await self.call(call, key=key)
+
+    async def call(self, call: ToolCall, *, key: str) -> Outcome:
+        """Makes one call; with the same `key` again, nothing is done twice.
+
+        Whatever is wrong with it is for the model to know, and to do better.
+        """
+        tool = self._known.get(call.name)
+        if tool is None or self._caller is None:
+            return Outcome(
+                "error", error=f"There is no tool called {call.name[:100]!r}. There are: {', '.join(self._known) or 'none'}."
+            )
+        fault = self._fault_of(call, tool)
+        if fault:
+            return Outcome("error", error=fault)
+        result = await call_tool(
+            name=call.name,
+            arguments=call.arguments,
+            caller=self._caller,
+            run_id=self._run_id,
+            call_id=call.call_id,
+            idempotency_key=key,
+        )
+        status = "completed" if result.ok else "error"
+        return Outcome(status, clean_json(result.content), clean_json(result.error), result.execution_id)
+
+    def _fault_of(self, call: ToolCall, tool: Tool) -> str:
+        return call.fault or problem_of(call.arguments, tool.parameters)
+
+
+async def toolbox_of(*, run_id: str, names: Sequence[str], requested_by: int | None) -> Toolbox:
+    """The tools of these names that there are. Raises `EngineError` when the one who asked is gone."""
+    if not names:
+        return Toolbox(run_id=run_id)
+    if requested_by is None:
+        raise EngineError("context_forbidden", "The account that asked this is no longer there.", retryable=False)
+    try:
+        caller = await in_thread(caller_of_user, requested_by)
+    except Exception as error:
+        known = translated(error)
+        if known is None:
+            raise
+        raise EngineError(f"context_{known.code}", known.message, retryable=known.http_status >= 500) from error
+    there = tools()
+    return Toolbox(run_id=run_id, caller=caller, known={name: there[name] for name in names if name in there})
+
+
+class CallNames:
+    """Gives each call of a run an id of its own: models count from zero again in each round."""
+
+    def __init__(self, taken: Sequence[str]) -> None:
+        self._taken = set(taken)
+
+    def named(self, call_id: str) -> str:
+        """The id, or the id with a number."""
+        base = call_id[:100] or "call"
+        name, number = base, 1
+        while name in self._taken:
+            number += 1
+            name = f"{base}-{number}"
+        self._taken.add(name)
+        return name
