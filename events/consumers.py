@@ -21,6 +21,7 @@ from accounts.credentials import BEARER
 from events import frames
 from events.admission import Admission
 from events.conf import conf
+from events.connections import Connection, current_connections
 from events.event import START, Event, EventId, storable, to_json
 from events.exceptions import (
     Forbidden,
@@ -61,6 +62,9 @@ class BaseConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
     credentials: ClassVar[bool] = True
     """False: nobody is asked who they are, and there is no `caller`."""
 
+    subprotocols: ClassVar[tuple[str, ...]] = ()
+    """Those that a client may ask for, beside the one that carries a token."""
+
     caller: Caller
     """Who is asking; set before `opened`."""
 
@@ -84,6 +88,7 @@ class BaseConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
         self._main: asyncio.Task[Any] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._slot: Slot | None = None
+        self._connection: Connection | None = None
         self._works: set[asyncio.Task[None]] = set()
         self._follows: dict[str, asyncio.Task[None]] = {}
         self._groups: set[str] = set()
@@ -227,7 +232,9 @@ class BaseConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
             await self._receive(message.get("text"))
 
     async def _enter(self) -> None:
-        await self.accept(subprotocol=BEARER if BEARER in self.scope.get("subprotocols", ()) else None)
+        offered = self.scope.get("subprotocols", ())
+        # A browser that offered some insists on one of them.
+        await self.accept(subprotocol=next((name for name in (BEARER, *self.subprotocols) if name in offered), None))
         try:
             self.path_args, self.query = _arguments(self.scope)
             if self.credentials:
@@ -252,6 +259,17 @@ class BaseConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
             await self._close(*STOPPING)
             return
         hub.at_end.add(self._stop)
+        # Before anything is waited for: what is revoked from here on ends this connection.
+        self._connection = Connection(
+            id=self.connection_id,
+            user_id="" if self._admission is None else self.caller.user_id,
+            session=self.session,
+            path=self.scope["path"],
+            transport="ws",
+            end=self.end,
+            recheck=self.recheck,
+        )
+        current_connections().register(self._connection)
         if self._admission is not None and conf.SOCKETS_PER_USER:
             self._slot = await hub.slots.take_socket(self.caller.user_id)
         self._entered = True
@@ -471,6 +489,8 @@ class BaseConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
             await self._tidily(hub.groups.leave(group, self))
         if self._entered:
             await self._tidily(self.gone())
+        if self._connection is not None:
+            current_connections().unregister(self._connection)
         if self._slot is not None:
             await self._tidily(self._slot.give_back())
         OPEN_SOCKETS.dec()

@@ -3,6 +3,7 @@
 from bisect import bisect_right
 from collections.abc import Callable, Iterable
 from typing import Any, Protocol
+from weakref import WeakKeyDictionary
 
 from events.conf import conf
 from events.event import Event, EventId, compact, is_terminal, to_json
@@ -46,7 +47,8 @@ class Batch:
         """The cursor after these events; without any the one that was given."""
         self.terminal = bool(self.events) and is_terminal(self.events[-1])
         self._encoded: dict[Encoder, bytes] = {}
-        self._texts: dict[Render, tuple[str, ...]] = {}
+        # Weak: a render that belongs to a connection must not keep it in memory once it has left.
+        self._texts: WeakKeyDictionary[Render, tuple[str, ...]] | None = None
 
     def encoded(self, encoder: Encoder) -> bytes:
         """All frames in one piece."""
@@ -57,6 +59,8 @@ class Batch:
 
     def texts(self, render: Render) -> tuple[str, ...]:
         """All frames of a socket, each as JSON."""
+        if self._texts is None:
+            self._texts = WeakKeyDictionary()
         texts = self._texts.get(render)
         if texts is None:
             texts = self._texts[render] = tuple(to_json(frame) for event in self.events for frame in render(event))

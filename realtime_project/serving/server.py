@@ -30,6 +30,7 @@ from realtime_project.serving.valkey import EmbeddedValkey
 PROJECT = Path(__file__).resolve().parent.parent.parent
 READY_SECONDS = 90.0
 WEB_STOP_SECONDS = 10.0
+WEBSOCKETS = "realtime_project.serving.protocol:WebSocketProtocol"
 STREAMS_END_SECONDS = 3  # they end by themselves within 2 s; uvicorn cancels what does not
 
 
@@ -163,7 +164,7 @@ class Server:
             "--http",
             "httptools",
         ]
-        options += ["--ws", "websockets-sansio", "--ws-ping-interval", "20", "--ws-ping-timeout", "20", "--ws-max-size", "65536"]
+        options += ["--ws", WEBSOCKETS]
         # Requests are counted in /metrics; a line for each would hide what matters here.
         options += [
             "--no-access-log",

@@ -24,6 +24,7 @@ import redis
 
 from realtime_project.serving.postgres import EmbeddedPostgres
 from realtime_project.serving.process import Child
+from realtime_project.serving.server import WEBSOCKETS
 from realtime_project.serving.valkey import EmbeddedValkey
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -49,13 +50,17 @@ SETTINGS = {
     "PYTHONUNBUFFERED": "1",
 }
 MANAGE = str(PROJECT / "manage.py")
-UVICORN = ["-m", "uvicorn", "realtime_project.asgi:application", "--lifespan", "on", "--loop", "uvloop", "--http", "httptools"]
+APPLICATION = "realtime_project.asgi:application"
+UVICORN = ["--lifespan", "on", "--loop", "uvloop", "--http", "httptools", "--ws", WEBSOCKETS]
 
 
 class Stack:
-    """The processes of one server. `settings` are environment variables for all of them."""
+    """The processes of one server. `settings` are environment variables for all; web processes serve `application`."""
 
-    def __init__(self, *, webs: int = 2, workers: int = 1, settings: dict[str, str] | None = None) -> None:
+    def __init__(
+        self, *, webs: int = 2, workers: int = 1, settings: dict[str, str] | None = None, application: str = APPLICATION
+    ) -> None:
+        self._uvicorn = ["-m", "uvicorn", application, *UVICORN]
         self.folder = Path(tempfile.mkdtemp(prefix="live-tests-"))
         self.folder.chmod(0o711)  # the account that Postgres runs as, when we are root, passes through
         # Durable, so that what was committed before a crash is there after it.
@@ -87,7 +92,7 @@ class Stack:
         """Starts one more web process, on a port of its own; `settings` are for it alone."""
         port = free_port()
         child = self._child(
-            f"web-{port}", [*UVICORN, "--port", str(port), "--no-access-log", "--timeout-graceful-shutdown", "3"], settings
+            f"web-{port}", [*self._uvicorn, "--port", str(port), "--no-access-log", "--timeout-graceful-shutdown", "3"], settings
         )
         child.start()
         self.webs.append(child)
