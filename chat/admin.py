@@ -1,17 +1,17 @@
 """Conversations, messages and runs in the admin: read-only, but for applications."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from django import forms
 from django.conf import settings
 from django.contrib import admin
-from django.db.models import Field, QuerySet
+from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.safestring import SafeString
 
-from chat.models import Application, Conversation, Message, Participant, Run, Worker
-from chat.services import inspecting
+from chat.models import Application, ChatSession, Conversation, Message, Participant, Run, SessionParticipant, Worker
+from chat.services import applications, inspecting
 from chat.services.questions import message_stream
 from chat.sweep import silence_seconds
 from events.admin import CappedPaginator, ReadOnlyAdmin, list_link, live_link, pretty_json, row_link
@@ -25,23 +25,50 @@ def _excerpt(text: str) -> str:
     return line if len(line) <= EXCERPT_CHARS else line[:EXCERPT_CHARS] + "..."
 
 
+class ApplicationForm(forms.ModelForm):  # type: ignore[type-arg]  # not generic when it runs
+    """An application as it is edited: what would fail every answer is refused when it is saved."""
+
+    engine = forms.ChoiceField(required=False, help_text="Which engine of CHAT_ENGINES answers.")
+    tools = forms.MultipleChoiceField(required=False, widget=forms.CheckboxSelectMultiple, help_text="What its answers may call.")
+
+    class Meta:
+        model = Application
+        fields = ("public_id", "organization", "name", "engine", "model", "system_prompt", "tools", "sources")
+        help_texts: ClassVar = {
+            "model": "As its engine calls it; empty: the engine's own choice.",
+            "sources": "Ids of sources that the organisation shares, as a JSON list; its answers then rest on them only.",
+        }
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        # Of this moment: both depend on settings.
+        engine, tools = self.fields["engine"], self.fields["tools"]
+        engine.choices = [("", "the setting CHAT_ENGINE"), *((alias, alias) for alias in sorted(settings.CHAT_ENGINES))]  # type: ignore[attr-defined]
+        tools.choices = [(name, name) for name in applications.known_tools(self.instance)]  # type: ignore[attr-defined]
+
+    def clean(self) -> dict[str, Any]:
+        """Everything together; each problem beside its field."""
+        fields: dict[str, Any] = super().clean() or {}
+        # An empty field of JSON is None to Django, which the column does not take.
+        fields["sources"] = fields.get("sources") or []
+        found = applications.problems(organization=fields.get("organization"), fields=fields)
+        for name, problem in found.items():
+            if name not in self.errors:
+                self.add_error(name, problem)
+        return fields
+
+
 @admin.register(Application)
 class ApplicationAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # not generic when it runs
     """Configured assistants: the one thing here that people edit."""
 
+    form = ApplicationForm
     list_display = ("public_id", "name", "organization", "engine", "model")
     list_select_related = ("organization",)
     search_fields = ("public_id", "name", "organization__public_id")
     autocomplete_fields = ("organization",)
     show_full_result_count = False
     paginator = CappedPaginator
-
-    def formfield_for_dbfield(self, db_field: "Field[Any, Any]", request: HttpRequest, **kwargs: Any) -> Any:
-        """The engine is chosen from those there are: another alias would fail every answer."""
-        if db_field.name == "engine":
-            choices = [("", "the setting CHAT_ENGINE"), *((alias, alias) for alias in sorted(settings.CHAT_ENGINES))]
-            return forms.ChoiceField(choices=choices, required=False, help_text=str(db_field.help_text))
-        return super().formfield_for_dbfield(db_field, request, **kwargs)
 
 
 @admin.register(Run)
@@ -164,6 +191,33 @@ class MessageAdmin(ReadOnlyAdmin):
         return pretty_json(row.attachments)
 
 
+class SessionParticipantInline(admin.TabularInline):  # type: ignore[type-arg]  # not generic when it runs
+    """Who takes part in a session; read-only like it."""
+
+    model = SessionParticipant
+    fields = ("user", "joined_at")
+    readonly_fields = ("user", "joined_at")
+    can_delete = False
+    extra = 0
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:  # noqa: ARG002 - Django's signature
+        """Never."""
+        return False
+
+
+@admin.register(ChatSession)
+class ChatSessionAdmin(ReadOnlyAdmin):
+    """What people share on the chat socket."""
+
+    list_display = ("name", "owner", "updated_at")
+    list_select_related = ("owner",)
+    search_fields = ("name", "owner__username", "owner__public_id")
+    ordering = ("-updated_at", "-pk")
+    sortable_by = ()
+    fields = ("id", "name", "owner", "created_at", "updated_at")
+    inlines = (SessionParticipantInline,)
+
+
 class ParticipantInline(admin.TabularInline):  # type: ignore[type-arg]  # not generic when it runs
     """Who takes part; read-only like its conversation."""
 
@@ -188,7 +242,7 @@ class ConversationAdmin(ReadOnlyAdmin):
     search_help_text = IDS_OR_USER
     ordering = ("-updated_at", "-pk")
     sortable_by = ("updated_at",)
-    fields = ("id", "title", "application", "created_at", "updated_at", "messages_link")
+    fields = ("id", "title", "application", "session", "created_at", "updated_at", "messages_link")
     inlines = (ParticipantInline,)
 
     def get_search_results(

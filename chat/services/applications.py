@@ -33,6 +33,11 @@ def grounding_of(application: Application | None) -> dict[str, Any] | None:
     return {"context_mode": "rag", "rag_config": {"sources": sources, "retrieval_strategy": "merge", "max_total_results": 10}}
 
 
+def known_tools(application: Application) -> list[str]:
+    """The tools to choose from: those there are, and what it has that is there no more, to be taken away."""
+    return sorted(set(tools()) | {name for name in application.tools or [] if isinstance(name, str)})
+
+
 def problems(*, organization: Organization | None, fields: Mapping[str, Any]) -> dict[str, str]:
     """What is wrong with an application's fields, by their names: each sentence says what to do.
 

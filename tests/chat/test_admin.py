@@ -1,3 +1,4 @@
+import json
 import re
 from datetime import timedelta
 from html import unescape
@@ -8,14 +9,21 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from accounts.models import Organization
-from chat.models import Application, Conversation, IdempotencyKey, Message, Participant, Run, Worker
-from chat.services import runs
+from chat.models import Application, ChatSession, Conversation, IdempotencyKey, Message, Participant, Run, Worker
+from chat.services import runs, sessions
+from knowledge.models import Source
 from tests.chat.conftest import ask
 
 pytestmark = pytest.mark.usefixtures("stores")
 
-READ_ONLY = {"conversation": Conversation, "message": Message, "run": Run, "participant": Participant, "worker": Worker}
+READ_ONLY = {
+    "chatsession": ChatSession,
+    "conversation": Conversation,
+    "message": Message,
+    "run": Run,
+    "participant": Participant,
+    "worker": Worker,
+}
 
 
 def page(client, address, **query):
@@ -26,7 +34,8 @@ def page(client, address, **query):
 
 @pytest.fixture
 def answer(alice):
-    message = ask(alice, "<b>What?</b>", attachments=[{"name": "<i>", "text": "t"}])
+    session = sessions.resolve(caller=alice, name="abc")
+    message = ask(alice, "<b>What?</b>", attachments=[{"name": "<i>", "text": "t"}], session=session)
     runs.claim(message_id=message.pk, worker="host-7-abc")
     runs.beat(worker="host-7-abc")
     return message
@@ -107,15 +116,74 @@ def test_a_worker_that_is_silent_is_not_living(admin_client, answer):
     assert "icon-no" in page(admin_client, "/admin/chat/worker/")
 
 
-def test_an_application_is_edited_and_its_engine_is_one_there_is(admin_client, organization):
-    body = {"public_id": "app_new", "organization": Organization.objects.get().pk, "name": "New", "engine": "extractive"}
+@pytest.fixture
+def source(alice, organization):
+    return Source.objects.create(owner_id=alice.pk, organization=organization, name="Handbook")
+
+
+@pytest.fixture
+def application(admin_client, organization):
+    """`application(**fields)`: edits one; the response and the row afterwards."""
+    row = Application.objects.create(public_id="app_new", organization=organization, name="New")
+    fields = {"public_id": "app_new", "organization": organization.pk, "name": "New", "engine": "extractive", "sources": ""}
+
+    def edit(**changes):
+        response = admin_client.post(f"/admin/chat/application/{row.pk}/change/", fields | changes)
+        row.refresh_from_db()
+        return response, row
+
+    return edit
+
+
+def test_an_application_is_added_and_found(admin_client, organization):
+    body = {"public_id": "app_new", "organization": organization.pk, "name": "New", "engine": "extractive", "sources": ""}
     assert admin_client.post("/admin/chat/application/add/", body).status_code == 302
     row = Application.objects.get(public_id="app_new")
-    assert row.engine == "extractive"
-    refused = admin_client.post(f"/admin/chat/application/{row.pk}/change/", body | {"engine": "made-up"})
-    assert "made-up is not one of the available choices" in unescape(refused.content.decode())
-    assert admin_client.post(f"/admin/chat/application/{row.pk}/change/", body | {"engine": ""}).status_code == 302
+    assert (row.engine, row.tools, row.sources) == ("extractive", [], [])
     assert "app_new" in page(admin_client, "/admin/chat/application/", q="app_")
+
+
+def test_an_application_takes_engine_model_prompt_tools_and_sources(application, source):
+    fields = {"model": "m", "system_prompt": "Be brief.", "tools": ["calculator"], "sources": json.dumps([str(source.pk)])}
+    response, row = application(**fields)
+    assert response.status_code == 302, unescape(response.content.decode())
+    assert (row.engine, row.model, row.system_prompt) == ("extractive", "m", "Be brief.")
+    assert (row.tools, row.sources) == (["calculator"], [str(source.pk)])
+    assert application()[1].sources == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"engine": "made-up"}, "made-up is not one of the available choices"),
+        ({"tools": ["teleport"]}, "teleport is not one of the available choices"),
+        ({"system_prompt": "x" * 20_001}, "at most 20000 are accepted"),
+        ({"sources": '["nope"]'}, "not ids of sources that the organisation shares: nope"),
+        ({"sources": '["00000000-0000-0000-0000-000000000000"]'}, "not ids of sources"),
+        ({"sources": '"nope"'}, "as a JSON list of texts"),
+        ({"sources": "[1]"}, "as a JSON list of texts"),
+        ({"sources": "not json"}, "Enter a valid JSON"),
+        ({"sources": json.dumps([str(number) for number in range(51)])}, "At most 50 sources"),
+        ({"sources": '["a", "a"]'}, "once"),
+        ({"organization": ""}, "This field is required"),
+    ],
+)
+def test_an_application_that_would_fail_is_refused_when_saved(application, changes, words):
+    response, row = application(**changes)
+    assert response.status_code == 200
+    assert words in unescape(response.content.decode())
+    assert (row.engine, row.sources) == ("", [])
+
+
+def test_a_source_of_one_user_alone_is_refused(application, source):
+    Source.objects.update(organization=None)
+    assert "Share them with it first" in unescape(application(sources=json.dumps([str(source.pk)]))[0].content.decode())
+
+
+def test_a_tool_that_is_gone_is_shown_and_can_be_taken_away(application):
+    Application.objects.update(tools=["gone"])
+    assert "There is no tool called gone" in unescape(application(tools=["gone"])[0].content.decode())
+    assert application(tools=[])[1].tools == []
 
 
 def test_idempotency_keys_are_nobodys_business():
