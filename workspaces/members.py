@@ -11,7 +11,7 @@ from events.exceptions import Conflict, Forbidden, NotFound
 from events.outbox import publish_with_commit
 from events.paging import page_by_name
 from events.streams import Stream
-from workspaces import broadcasts, services
+from workspaces import broadcasts, memberships, services
 from workspaces.conf import conf
 from workspaces.models import Workspace, WorkspaceMember
 from workspaces.workspace_events import MEMBER_ADDED, MEMBER_REMOVED
@@ -28,6 +28,20 @@ class Addition:
 def is_member(*, workspace_id: str, user_pk: int) -> bool:
     """Whether the user with this primary key may read and speak in the workspace with this public id."""
     return WorkspaceMember.objects.filter(workspace__public_id=storable(workspace_id), user_id=user_pk).exists()
+
+
+def find(*, workspace_id: str, user_pk: int) -> WorkspaceMember | None:
+    """The membership of the user with this primary key, with the workspace and its organisation."""
+    rows = WorkspaceMember.objects.select_related("workspace__organization")
+    return rows.filter(workspace__public_id=storable(workspace_id), user_id=user_pk).first()
+
+
+def may_administer(member: WorkspaceMember) -> bool:
+    """Whether a member may add and remove others, by one role or another."""
+    if member.role == WorkspaceMember.Role.ADMIN or member.user.is_staff:
+        return True
+    organizations = memberships.administered_organizations(user_pk=member.user_id)
+    return member.workspace.organization in organizations
 
 
 def names_of(user_ids: list[str]) -> dict[str, str]:

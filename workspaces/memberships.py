@@ -47,6 +47,12 @@ def administered_organization(caller: Caller, organization_id: str) -> Organizat
     return organization
 
 
+def administered_organizations(*, user_pk: int) -> list[Organization]:
+    """The organisations of which the user with this primary key is an admin, by name."""
+    mine = Membership.objects.filter(user_id=user_pk, role=Membership.Role.ADMIN)
+    return list(Organization.objects.filter(memberships__in=mine).order_by("name"))
+
+
 @transaction.atomic
 def enrol(*, organization: Organization, user: User, role: str, added_by: str) -> Enrolment:
     """Makes a user a member with this role, and tells him if he was none. `added_by`: the public id of who did it."""

@@ -222,7 +222,7 @@ async def test_a_new_cursor_comes_with_the_notice_when_nothing_is_kept(join):
     await until(lambda: told_to(socket, "backlog.truncated"))
     assert told_to(socket, "backlog.truncated")[0] == {
         "type": "backlog.truncated",
-        "reason": "unknown_cursor",
+        "reason": "expired",
         "oldest_retained_id": "",
         "id": "0-0",
     }

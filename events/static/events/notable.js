@@ -23,6 +23,7 @@ const KNOWN = {
   "mcp.oauth.failed": (payload) => ({ title: "Connection not made", text: textOf(payload.error), tone: "bad" }),
   "resource.shared": (payload) => shared(payload),
   "team.member_added": (payload) => ({ title: `You are now in ${nameOf({ name: payload.team_name ?? "a team" })}`, text: payload.role === "admin" ? "As one of its admins." : "" }),
+  "workspace.member_added": (payload) => ({ title: `You are now in the workspace ${nameOf({ name: payload.workspace_name ?? "of a team" })}`, href: `/workspaces/${encodeURIComponent(String(payload.workspace_id ?? ""))}` }),
   "notification.created": (payload) => notification(payload),
   "notification.updated": () => null,
 };
