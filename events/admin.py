@@ -20,6 +20,7 @@ from django.utils.safestring import SafeString
 from django.utils.timesince import timesince
 
 from events import inspecting
+from events.connection_admin import connections_view
 from events.event import EVENT_TYPES, Event
 from events.exceptions import InvalidRequest, Unavailable
 from events.models import DurableStream, JournalEvent
@@ -97,8 +98,12 @@ class DurableStreamAdmin(ReadOnlyAdmin):
     sortable_by = ("name", "created_at", "ended_at")
 
     def get_urls(self) -> list[URLPattern]:
-        """And the page of live backlogs."""
-        return [path("live/", self.admin_site.admin_view(self.live_view), name="events_live"), *super().get_urls()]
+        """And the pages of live backlogs and of open connections."""
+        return [
+            path("live/", self.admin_site.admin_view(self.live_view), name="events_live"),
+            path("connections/", self.admin_site.admin_view(connections_view), name="events_connections"),
+            *super().get_urls(),
+        ]
 
     def get_search_results(
         self,

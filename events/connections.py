@@ -23,7 +23,7 @@ from events.event import Event, EventId, to_json
 from events.exceptions import BrokerUnavailable, Unavailable
 from events.feed import KEEPALIVE, Feed
 from events.hub import Hub, current_hub
-from events.metrics import COMMANDS_OBEYED, OPEN_CONNECTIONS, TASKS, THREADS
+from events.metrics import COMMANDS_OBEYED, DELIVERY_LAG, OPEN_CONNECTIONS, TASKS, THREADS
 from events.ring import Batch
 
 logger = logging.getLogger(__name__)
@@ -93,6 +93,7 @@ class Connections:
         # What of them the board does not say yet.
         self._changed: tuple[set[str], set[str], set[str]] = (set(), set(), set())
         self._about_due = 0.0
+        self._lag_seen = (0.0, 0.0)
         self._rung = asyncio.Event()
         self._tasks = [
             asyncio.create_task(self._write_forever(), name="connections: board"),
@@ -236,7 +237,17 @@ class Connections:
         TASKS.set(tasks)
         THREADS.set(threads)
         numbers = {"connections": len(self._open), "streams": len(self._hub.rings), "tasks": tasks, "threads": threads}
-        return {"about": to_json({"started_at": round(self._started_at * 1000)} | numbers)}
+        return {"about": to_json({"started_at": round(self._started_at * 1000), "lag": self._lag()} | numbers)}
+
+    def _lag(self) -> float | None:
+        """How late events arrived here since this was last asked, on average and in seconds; None when none did."""
+        samples = {sample.name: sample.value for metric in DELIVERY_LAG.collect() for sample in metric.samples}
+        before, self._lag_seen = (
+            self._lag_seen,
+            (samples["throughline_delivery_lag_seconds_sum"], samples["throughline_delivery_lag_seconds_count"]),
+        )
+        count = self._lag_seen[1] - before[1]
+        return round((self._lag_seen[0] - before[0]) / count, 6) if count > 0 else None
 
     async def _obey_forever(self) -> None:
         """Follows the commands from now on."""

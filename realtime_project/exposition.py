@@ -2,6 +2,7 @@
 
 import os
 import secrets
+from collections.abc import Iterable
 from ipaddress import IPv6Address, ip_address
 
 from prometheus_client import REGISTRY, CollectorRegistry, generate_latest, multiprocess
@@ -12,11 +13,21 @@ from realtime_project.conf import conf
 
 def exposition() -> bytes:
     """All metrics as Prometheus' text: of all processes when PROMETHEUS_MULTIPROC_DIR is set, else of this one."""
+    return generate_latest(_registry())
+
+
+def readings(names: Iterable[str]) -> dict[str, float]:
+    """The values of these metrics, which have no labels; those that nothing has set yet are missing."""
+    wanted = set(names)
+    return {sample.name: sample.value for metric in _registry().collect() for sample in metric.samples if sample.name in wanted}
+
+
+def _registry() -> CollectorRegistry:
     if not os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
-        return generate_latest(REGISTRY)
+        return REGISTRY
     registry = CollectorRegistry()
     multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
-    return generate_latest(registry)
+    return registry
 
 
 def admit(*, authorization: str, address: str, forwarded: bool) -> None:

@@ -1,6 +1,7 @@
 """Pages that stand for no single app: what someone who is logged in sees of their sources and of their feed."""
 
 from django.contrib.auth.decorators import login_required
+from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.csrf import ensure_csrf_cookie
@@ -24,3 +25,12 @@ def sources(request: HttpRequest) -> HttpResponse:
 def explorer(request: HttpRequest) -> HttpResponse:
     """`/explorer`: the user's own feed, live."""
     return render(request, "pages/explorer.html")
+
+
+@login_required
+@ensure_csrf_cookie
+def ops(request: HttpRequest) -> HttpResponse:
+    """`/ops`: how the server is doing, and who is connected. For staff."""
+    if not request.user.is_staff:
+        raise PermissionDenied
+    return render(request, "pages/ops.html")

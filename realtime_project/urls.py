@@ -20,6 +20,8 @@ urlpatterns = [
     path("api/v1/connections", connection_views.connections),
     path("api/v1/connections/<str:connection_id>", connection_views.connection),
     path("api/v1/users/<str:user_id>/disconnect", connection_views.disconnect_user),
+    path("api/v1/overview", views.overview),
+    path("ops", pages.ops, name="ops"),
     path("sources", pages.sources, name="sources"),
     path("explorer", pages.explorer, name="explorer"),
     path("", include("accounts.page_urls")),

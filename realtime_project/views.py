@@ -10,7 +10,9 @@ from rest_framework.views import APIView
 
 from accounts.authentication import caller_of
 from accounts.services import describe
+from events.connection_views import staff
 from events.responses import stream_endpoint
+from realtime_project import operations
 from realtime_project.exposition import admit, exposition
 from realtime_project.readiness import OK, check_parts
 from workspaces.services import workspaces_of
@@ -60,3 +62,10 @@ async def metrics(request: HttpRequest) -> HttpResponse:
     # Not `in_thread`: a database that hangs holds those threads, and this needs none of it.
     body = await asyncio.to_thread(exposition)
     return HttpResponse(body, content_type=CONTENT_TYPE_LATEST, headers=FRESH)
+
+
+@stream_endpoint("GET", error_shape="detail")
+async def overview(request: HttpRequest) -> JsonResponse:
+    """`GET /api/v1/overview`: what the page `/ops` shows. For staff."""
+    await staff(request)
+    return JsonResponse(await operations.overview(), headers=FRESH)

@@ -72,11 +72,16 @@ def empty():
     }
 
 
-async def stats_become(broker, wanted, *, seconds=3):
+async def eventually(ask, holds, *, seconds=3):
+    """What `await ask()` gives, once that holds."""
     async with asyncio.timeout(seconds):
-        while (found := await registry.stats(broker)) != wanted:
+        while not holds(found := await ask()):  # noqa: ASYNC110 - the board is in another process's hands
             await asyncio.sleep(0.01)
     return found
+
+
+async def stats_become(broker, wanted, *, seconds=3):
+    await eventually(lambda: registry.stats(broker), lambda found: found == wanted, seconds=seconds)
 
 
 async def listed(broker, **filters):
@@ -84,9 +89,7 @@ async def listed(broker, **filters):
 
 
 async def has_note(broker, connection_id):
-    async with asyncio.timeout(3):
-        while connection_id not in await listed(broker):
-            await asyncio.sleep(0.01)
+    await eventually(lambda: listed(broker), lambda found: connection_id in found)
 
 
 async def test_sockets_of_all_processes_are_counted_by_session_and_user(processes, broker, valkey):
@@ -135,7 +138,7 @@ async def test_a_process_that_stops_takes_its_board_down(processes, broker, valk
     Client(connections)
     await has_note(broker, "ann-1")
     await hub.close()
-    assert [key for key in valkey.keys("tl:{boards}*")] == []
+    assert valkey.keys("tl:{boards}*") == []
 
 
 async def test_a_wiped_broker_is_told_everything_again(processes, broker, valkey):
@@ -198,7 +201,7 @@ async def test_a_session_of_any_length_and_characters_stops_nothing(processes, b
 
 
 async def test_one_connection_is_ended_in_whatever_process_it_is(processes, broker):
-    one, other = await processes(), await processes()
+    _, other = await processes(), await processes()
     wanted, not_wanted = Client(other, "ann", number=1), Client(other, "ann", number=2)
     began = time.monotonic()
     await publish_many([registry.end_command(connection_id="ann-1", by="demo")])
@@ -291,10 +294,7 @@ async def test_processes_say_what_they_have(processes, broker):
     connections = await processes()
     Client(connections)
     await has_note(broker, "ann-1")
-    async with asyncio.timeout(3):
-        while (await registry.processes(broker))[0]["connections"] != 1:
-            await asyncio.sleep(0.01)
-    [facts] = await registry.processes(broker)
+    [facts] = await eventually(lambda: registry.processes(broker), lambda found: found[0]["connections"] == 1)
     assert facts["process"] == connections.process
     assert facts["streams"] == 1
     assert facts["tasks"] > 5
