@@ -2,11 +2,14 @@
 
 import asyncio
 import logging
+from collections.abc import Mapping
 from contextlib import aclosing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
+from chat.approvals.requesting import Batch, StopRequested, request
 from chat.conf import conf
+from chat.continuation import Continuation
 from chat.engines.base import (
     BaseEngine,
     EngineError,
@@ -17,16 +20,15 @@ from chat.engines.base import (
     Sources,
     TextDelta,
     ToolCall,
-    ToolRound,
     Usage,
 )
 from chat.engines.registry import engine, selected_engine
 from chat.engines.text import TextStitcher, clean_json, clean_text
 from chat.grounding import ground
 from chat.run_events import Type
-from chat.services.runs import Claim, Ending, settle
+from chat.services.runs import CANCELLED, WORKER_DIED, Claim, Ending, settle
 from chat.snapshot import Snapshot
-from chat.tools import CallNames, Toolbox, shortened, toolbox_of
+from chat.tools import CallNames, Decided, Outcome, Toolbox, shortened, toolbox_of
 from events.event import to_json
 from events.exceptions import LeaseLost
 from events.writer import StreamWriter, Writer
@@ -39,6 +41,14 @@ CUT_REASONS = frozenset({"length", "content_filter"})
 NAME_CHARS = 200
 PARAGRAPH = "\n\n"
 """Between what was written before and after tools were asked: readers join the texts of an answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """What a run waits for, and where it goes on."""
+
+    batch: Batch
+    continuation: dict[str, Any]
 
 
 class Driver:
@@ -60,7 +70,7 @@ class Driver:
         self._names = CallNames([call["call_id"] for call in snapshot.tool_calls])
         self._used = Usage(0, 0)
         """What the rounds before this one have used."""
-        self._engine: asyncio.Task[None] | None = None
+        self._engine: asyncio.Task[Pause | None] | None = None
         self._interrupted = False
         self._ending: Ending | None = None
 
@@ -76,9 +86,19 @@ class Driver:
 
     async def drive(self) -> None:
         """Runs the engine to its end and ends the run. Raises `LeaseLost`."""
-        ending = await self._answer()
-        if ending is not None:
-            await self.end(ending)
+        outcome = await self._answer()
+        if isinstance(outcome, Pause):
+            await self._wait_for(outcome)
+        elif outcome is not None:
+            await self.end(outcome)
+
+    async def _wait_for(self, pause: Pause) -> None:
+        """Stores the run as waiting, and lets go of it: whoever claims it after the decision goes on."""
+        also = request(message_id=self.claim.message_id, batch=pause.batch, continuation=pause.continuation)
+        try:
+            await self._writer.leave(self._stream, type=Type.APPROVAL_REQUESTED, data=pause.batch.event(), also=also)
+        except StopRequested:
+            await self.end(CANCELLED)
 
     async def end(self, ending: Ending) -> None:
         """Ends the run: closes an open block, then the one terminal event, with the run's final state."""
@@ -88,15 +108,15 @@ class Driver:
         self._snapshot.head = self._stream.next_id()
         await self._writer.end(self._stream, type=ending.type, data=data, also=also)
 
-    async def _answer(self) -> Ending | None:
-        """How the run is to end; None: it is left open."""
+    async def _answer(self) -> Ending | Pause | None:
+        """How the run is to end, or what it waits for; None: it is left open."""
         if self._interrupted:
             return self._ending
         # A task of its own, so that stopping the engine cannot cut the writing of the end.
         self._engine = asyncio.create_task(self._run_engine(), name=f"engine {self.claim.message_id}")
         try:
             async with asyncio.timeout(conf.RUN_MAX_SECONDS) as clock:
-                await self._engine
+                pause = await self._engine
         except LeaseLost:
             raise
         except asyncio.CancelledError:
@@ -105,6 +125,8 @@ class Driver:
             return self._ending
         except Exception as error:
             return self._failure(error, timed_out=clock.expired())
+        if pause is not None:
+            return pause
         if self._finish is None:
             return Ending(Type.FAILED, "engine_incomplete", "The engine ended without saying that it was done.", True)
         return Ending(Type.COMPLETED, finish_reason=self._finish.reason)
@@ -117,22 +139,54 @@ class Driver:
         logger.error("The engine of run %s failed.", self.claim.message_id, exc_info=error)
         return Ending(Type.FAILED, "engine_failed", "The engine failed unexpectedly. Ask again.", True)
 
-    async def _run_engine(self) -> None:
-        """Asks the engine, and again with what its tools have said, until it has nothing more to ask of them."""
+    async def _run_engine(self) -> Pause | None:
+        """Asks the engine, and again with what its tools have said, until it has nothing more to ask of them.
+
+        None when it is done; else what must be approved first.
+        """
         chosen = engine(self.claim.engine) if self.claim.engine else selected_engine()
         reason = chosen.check()
         if reason is not None:
             raise EngineError("engine_not_available", reason, retryable=False)
         toolbox = await self._toolbox(chosen)
-        request = replace(await self._grounded(), tools=toolbox.offers())
+        asked = await self._continued(toolbox) if self.claim.continuation else await self._grounded()
+        asked = replace(asked, tools=toolbox.offers())
         while True:
-            written = await self._round(chosen, request)
+            written = await self._round(chosen, asked)
             if not self._calls or self._finish is None or self._finish.reason in CUT_REASONS:
-                return
-            if len(request.rounds) >= conf.CHAT_TOOL_ROUNDS:
+                return None
+            if len(asked.rounds) >= conf.CHAT_TOOL_ROUNDS:
                 message = f"The answer was not finished after {conf.CHAT_TOOL_ROUNDS} rounds of tools."
                 raise EngineError("too_many_tool_rounds", message, retryable=False)
-            request = replace(request, rounds=(*request.rounds, await self._call_tools(toolbox, written)))
+            calls = tuple(self._calls)
+            waiting = [call for call in calls if toolbox.asks(call)]
+            results = await self._call_tools(toolbox, {self._key(call): call for call in calls if call not in waiting})
+            continuation = Continuation.of(asked, written, calls, results)
+            if waiting:
+                return Pause(toolbox.batch(waiting), continuation.as_json())
+            asked = replace(asked, rounds=(*asked.rounds, continuation.with_results({})))
+
+    async def _continued(self, toolbox: Toolbox) -> EngineRequest:
+        """The request as it was, with what came of the calls that were decided about."""
+        if not self._snapshot.is_waiting:
+            # A worker before this one got further, and died in the middle of the engine's words.
+            raise EngineError(WORKER_DIED.code, WORKER_DIED.message, retryable=WORKER_DIED.retryable)
+        continuation = Continuation.of_json(self.claim.continuation or {})
+        outcomes: dict[str, str] = {}
+        approved: dict[str, ToolCall] = {}
+        for call in continuation.waiting:
+            decision = Decided.of(self.claim.decided.get(call.call_id))
+            if decision.approved:
+                approved[decision.key] = replace(call, arguments=decision.arguments(call))
+            else:
+                outcomes[call.call_id] = self._tell(call, decision.refusal())
+        results = outcomes | await self._call_tools(toolbox, approved)
+        return replace(
+            self.claim.request,
+            rounds=(*continuation.rounds, continuation.with_results(results)),
+            attachments=continuation.attachments,
+            grounded=continuation.grounded,
+        )
 
     async def _toolbox(self, chosen: BaseEngine) -> Toolbox:
         names = self.claim.tools if chosen.takes_tools and conf.CHAT_TOOL_ROUNDS else ()
@@ -152,14 +206,23 @@ class Driver:
         self._close_block()
         return "".join(self._snapshot.text[before:]).removeprefix(PARAGRAPH)
 
-    async def _call_tools(self, toolbox: Toolbox, written: str) -> ToolRound:
-        calls = tuple(self._calls)
+    async def _call_tools(self, toolbox: Toolbox, calls: Mapping[str, ToolCall]) -> dict[str, str]:
+        """Makes calls, each under its key; what the engine is to be told, by call id."""
         results = {}
-        async with aclosing(toolbox.call_all({f"{self.claim.message_id}:{call.call_id}": call for call in calls})) as outcomes:
+        self.started = self.started or bool(calls)
+        async with aclosing(toolbox.call_all(calls)) as outcomes:
             async for call, outcome in outcomes:
-                self._append(Type.TOOL_RESULT, outcome.event(call))
-                results[call.call_id] = outcome.told()
-        return ToolRound(written, calls, tuple(results[call.call_id] for call in calls))
+                results[call.call_id] = self._tell(call, outcome)
+        return results
+
+    def _tell(self, call: ToolCall, outcome: Outcome) -> str:
+        """Tells readers what came of a call, unless a worker before this one has; what the engine is to be told."""
+        if call.call_id not in self._snapshot.answered:
+            self._append(Type.TOOL_RESULT, outcome.event(call))
+        return outcome.told()
+
+    def _key(self, call: ToolCall) -> str:
+        return f"{self.claim.message_id}:{call.call_id}"
 
     async def _grounded(self) -> EngineRequest:
         """The request with what it is to be answered from; readers are told first, also when there is nothing."""
@@ -167,6 +230,10 @@ class Driver:
         if wanted is None:
             return request
         found = await ground(query=request.question, wanted=wanted, user_pk=self.claim.requested_by)
+        if wanted.get("keep_attachments"):
+            # An application's sources do not displace what its user brings; each text has its own number.
+            for name, text in request.attachments:
+                found.add(name, text)
         self.started = True
         self._append(Type.SOURCES, found.event())
         # Not what the conversation has attached: [n] is the number of a source, and of nothing else.

@@ -20,7 +20,8 @@ from events.event import START, Event
 from events.log import Log
 from events.pending import Pending, provides_pending
 
-TOOL_CALL_FIELDS = ("call_id", "name", "arguments", "arguments_truncated")
+TOOL_CALL_FIELDS = frozenset({"call_id", "name", "arguments", "arguments_truncated"})
+TOOL_RESULT_FIELDS = frozenset({"call_id", "name", "status", "content", "content_truncated", "error", "execution_id"})
 
 
 def tail(*, caller: Caller, message_id: uuid.UUID) -> dict[str, Any]:
@@ -119,7 +120,7 @@ def rebuilt_events(message: Message) -> list[Event]:
 
 
 def _tool_events(call: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The events that `Snapshot` made one of."""
+    """The events that `Snapshot` made one of; without what led to the call, a decision for example."""
     yield Type.TOOL_CALL, {name: value for name, value in call.items() if name in TOOL_CALL_FIELDS}
-    if "status" in call:
-        yield Type.TOOL_RESULT, {name: value for name, value in call.items() if not name.startswith("arguments")}
+    if "content" in call or "error" in call:
+        yield Type.TOOL_RESULT, {name: value for name, value in call.items() if name in TOOL_RESULT_FIELDS}

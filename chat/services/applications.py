@@ -30,7 +30,8 @@ def grounding_of(application: Application | None) -> dict[str, Any] | None:
     # What a request of S2 says when it says nothing else.
     defaults = {"limit": 5, "similarity_threshold": 0.7, "weight": 1.0, "metadata_filters": None}
     sources = [{"name": source_id, **defaults} for source_id in application.sources]
-    return {"context_mode": "rag", "rag_config": {"sources": sources, "retrieval_strategy": "merge", "max_total_results": 10}}
+    config = {"sources": sources, "retrieval_strategy": "merge", "max_total_results": 10}
+    return {"context_mode": "rag", "rag_config": config, "keep_attachments": True}
 
 
 def known_tools(application: Application) -> list[str]:

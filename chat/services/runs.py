@@ -2,7 +2,7 @@
 
 import uuid
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
@@ -12,11 +12,12 @@ from django.utils import timezone
 from procrastinate.contrib.django.models import ProcrastinateJob, ProcrastinateWorker
 
 from accounts.caller import Caller
+from chat.approvals.deciding import close_open
 from chat.conf import conf
 from chat.engines.base import EngineRequest, Turn
 from chat.jobs import ANSWER_TASK, defer_answer
 from chat.metrics import ENDED
-from chat.models import Message, Run, Worker
+from chat.models import Approval, Message, Run, Worker
 from chat.run_events import Type
 from chat.services import conversations
 from chat.services.questions import announce, message_stream
@@ -40,6 +41,10 @@ class Claim:
     requested_by: int | None = None
     tools: tuple[str, ...] = ()
     """Names of the tools it may call."""
+    continuation: dict[str, Any] | None = None
+    """Where it goes on after its approvals; None: it begins."""
+    decided: dict[str, Approval] = field(default_factory=dict)
+    """What was decided, by the subject of each approval."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +101,8 @@ def claim(*, message_id: uuid.UUID, worker: str) -> Claim | None:
             run.context.get("grounding"),
             run.requested_by_id,
             _tools(run),
+            run.continuation,
+            _decided(run),
         )
 
 
@@ -109,6 +116,12 @@ def _lease(message_id: uuid.UUID) -> int | None:
         return journal.take_lease(stream=message_stream(message_id))
     except LeaseLost:
         return None
+
+
+def _decided(run: Run) -> dict[str, Approval]:
+    if run.continuation is None:
+        return {}
+    return {each.subject: each for each in run.approvals.filter(batch_id=run.continuation["batch"])}
 
 
 def _tools(run: Run) -> tuple[str, ...]:
@@ -178,7 +191,9 @@ def settle(*, message_id: uuid.UUID, ending: Ending, snapshot: Snapshot) -> Call
         run.status, run.ended_at, run.head = ending.status, timezone.now(), snapshot.head
         run.error_code, run.error, run.retryable = ending.code, ending.message, ending.retryable
         run.finish_reason, run.usage = ending.finish_reason, snapshot.usage
+        run.continuation = None
         run.save()
+        close_open(run, reason=ending.status)
         message = run.message
         message.text, message.thought = "".join(snapshot.text), "".join(snapshot.thought)
         message.sources, message.tool_calls = snapshot.sources, snapshot.tool_calls
@@ -232,7 +247,8 @@ def request_stop(*, caller: Caller, message_id: uuid.UUID) -> TakenOver | None:
         return None
     # Before the run is taken: should this process die then, whoever claims the run knows.
     Run.objects.filter(pk=message_id, status__in=Run.OPEN, stop_requested_at=None).update(stop_requested_at=timezone.now())
-    if run.status == Run.Status.RUNNING:
+    # Looked at again: it may have begun to wait for an approval in between, before it could know of the stop.
+    if Run.objects.filter(pk=message_id, status=Run.Status.RUNNING).exists():
         return None
     return _take_over(message_id, status__in=(Run.Status.QUEUED, Run.Status.AWAITING_APPROVAL))
 
@@ -287,6 +303,26 @@ def take_over(*, suspect: Suspect) -> TakenOver | None:
             # Other sweeps that suspect this worker leave the run alone; should this one die, a later one finds it again.
             Run.objects.filter(pk=taken.message_id).update(worker=suspect.worker.removesuffix(DEAD) + DEAD)
         return taken
+
+
+def resume(*, taken: TakenOver) -> bool:
+    """Gives a dead worker's run that went on after its approvals to another worker; False: it is to be ended.
+
+    What was approved must be done, also when the first worker that was to do it has died. What has been done is not done
+    again (see `chat.tools`), and a run whose engine has written since is ended by its next worker.
+    """
+    with transaction.atomic():
+        run = Run.objects.select_for_update().filter(pk=taken.message_id, status=Run.Status.RUNNING, lease=taken.lease).first()
+        if run is None or run.continuation is None or run.stop_requested_at is not None:
+            return False
+        resumes = run.continuation.get("resumes", 0) + 1
+        if resumes > conf.APPROVAL_RESUMES:
+            return False
+        run.continuation["resumes"] = resumes
+        run.status, run.worker = Run.Status.QUEUED, ""
+        run.save(update_fields=["status", "worker", "continuation"])
+        defer_answer(run.pk)
+        return True
 
 
 def _take_over(message_id: uuid.UUID, **wanted: Any) -> TakenOver | None:
