@@ -109,7 +109,7 @@ def act(*, caller: Caller, action: Action, chosen: Chosen) -> dict[str, int]:
     nothing changes), `InvalidRequest`.
     """
     # One at a time for each user: the counts told are those of the moment, and no two wait for one another's rows.
-    User.objects.select_for_update(no_key=True).get(pk=caller.pk)
+    User.objects.select_for_update(no_key=True).filter(pk=caller.pk).first()
     which, change = _CHANGES[action]
     changed = list(_chosen(caller, chosen).filter(which).values_list("pk", flat=True))
     if changed:

@@ -31,17 +31,22 @@ test("each state offers what changes it", () => {
 
 test("who asks while it is being done has it done once more, all together", async () => {
   const releases = [];
-  let done = 0;
-  const work = coalesced(() => new Promise((resolve) => releases.push(() => resolve((done += 1)))));
+  const begun = async (count) => {
+    while (releases.length < count) await new Promise((resolve) => setTimeout(resolve));
+    assert.equal(releases.length, count);
+  };
+  const work = coalesced(() => new Promise((resolve, reject) => releases.push({ resolve, reject })), 20);
   const first = work();
   const [second, third] = [work(), work()];
-  assert.equal(releases.length, 1);
-  releases[0]();
-  assert.equal(await first, 1);
-  await new Promise((resolve) => setTimeout(resolve));
-  assert.equal(releases.length, 2);
-  releases[1]();
-  assert.deepEqual(await Promise.all([second, third]), [2, 2]);
-  work();
-  assert.equal(releases.length, 3);
+  await begun(1);
+  releases[0].resolve("first");
+  assert.equal(await first, "first");
+  const fourth = work(); // within the pause
+  await begun(2);
+  releases[1].reject(new Error("away"));
+  for (const each of [second, third, fourth]) await assert.rejects(each, /away/);
+  const fifth = work();
+  await begun(3);
+  releases[2].resolve("fifth");
+  assert.equal(await fifth, "fifth");
 });
