@@ -84,7 +84,7 @@ class BaseConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
         self._admission: Admission | None = None
         self._rate = Rate(per_second=conf.SOCKET_FRAMES_PER_SECOND, burst=conf.SOCKET_FRAMES_BURST)
         self._ref: Any = None
-        self._entered = self._greeted = self._closing = self._given_up = False
+        self._entered = self._ready = self._greeted = self._closing = self._given_up = False
         self._main: asyncio.Task[Any] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._slot: Slot | None = None
@@ -274,6 +274,7 @@ class BaseConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
             self._slot = await hub.slots.take_socket(self.caller.user_id)
         self._entered = True
         await self.opened()
+        self._ready = True
         await self._greet()
 
     async def _receive(self, text: str | None) -> None:
@@ -447,9 +448,13 @@ class BaseConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
         if admission is None:
             return
         try:
-            if not await admission.holds(at_once=at_once):
+            holds = await admission.holds(at_once=at_once)
+            if admission is not self._admission:
+                return  # a newer one came meanwhile, with a timer of its own
+            if not holds:
                 raise Unauthenticated
-            await self.allowed()
+            if self._ready:
+                await self.allowed()
         except Unavailable:
             # Nobody is thrown out because a store is away; it is asked again.
             logger.warning("Whether the caller may stay on %s cannot be said right now.", self.scope["path"])

@@ -36,6 +36,7 @@ def parse(text: str) -> Frame:
         raise InvalidRequest(f"The frame is not JSON. Send one JSON object in each text frame, such as {EXAMPLE}.") from None
     if not isinstance(frame, dict):
         raise InvalidRequest(f"The frame is JSON, but not an object. Send one such as {EXAMPLE}.")
+    # Counted first: a frame without so many brackets need not be walked through.
     if text.count("[") + text.count("{") > MAX_DEPTH and _depth(frame) > MAX_DEPTH:
         raise InvalidRequest(f"The frame is nested deeper than {MAX_DEPTH} levels.")
     clean: Frame = storable(frame)
@@ -81,14 +82,10 @@ def _refuse_constant(name: str) -> None:
 
 
 def _depth(value: Any) -> int:
-    """How deep a value is nested, counted without recursion."""
+    """How many objects and lists are around each other, counted without recursion."""
     depth, level = 0, [value]
     while level:
         depth += 1
-        level = [
-            item
-            for each in level
-            if isinstance(each, dict | list)
-            for item in (each.values() if isinstance(each, dict) else each)
-        ]
+        inner = [item for each in level for item in (each.values() if isinstance(each, dict) else each)]
+        level = [item for item in inner if isinstance(item, dict | list)]
     return depth

@@ -108,6 +108,8 @@ class Groups:
             try:
                 message = await _layer().receive(self._channel)
                 self._deliver(message)
+                # The members' turn: what waits for them is bounded, and a burst is taken without a pause.
+                await asyncio.sleep(0)
             except Exception:
                 logger.exception("The channel layer could not be heard.")
                 await asyncio.sleep(RETRY_SECONDS)
