@@ -1,9 +1,10 @@
 """The app's registration with Django."""
 
+from importlib import import_module
+
 from django.apps import AppConfig
 
-from plugins import oauth_events  # noqa: F401 - registers the event types in every process
-from plugins.tools import builtin  # noqa: F401 - registers the tools in every process
+from plugins import execution_events, oauth_events  # noqa: F401 - registers the event types in every process
 
 
 class PluginsConfig(AppConfig):
@@ -11,3 +12,7 @@ class PluginsConfig(AppConfig):
 
     name = "plugins"
     default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        """Registers the tools, whose calls are kept in models."""
+        import_module("plugins.tools.builtin")

@@ -58,12 +58,16 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A request. `form` or `json` makes it a POST.
+    """A request. `form` or `json` makes it a POST, unless `verb` says otherwise; `content` is a body as it is.
 
     `enough` is given an event stream piece by piece, and ends the reading of what need not end by itself.
+    With `redirects` False an answer that leads elsewhere is given as it is.
     """
 
     url: str
+    verb: str = ""
+    content: bytes | None = None
+    redirects: bool = True
     form: dict[str, str] | None = None
     json: dict[str, Any] | None = None
     headers: dict[str, str] = field(default_factory=dict)
@@ -72,8 +76,8 @@ class Question:
 
     @property
     def method(self) -> str:
-        """GET, or POST when there is something to send."""
-        return "GET" if self.form is None and self.json is None else "POST"
+        """As the verb says; else GET, or POST when there is something to send."""
+        return self.verb or ("GET" if self.form is None and self.json is None else "POST")
 
 
 async def fetch(question: Question) -> Answer:
@@ -104,7 +108,7 @@ async def _follow(client: httpx.AsyncClient, question: Question) -> Answer:
     url, first = question.url, split_url(question.url)
     for _ in range(MOST_REDIRECTS + 1):
         answer = await _send(client, question, url)
-        if answer.status not in {301, 302, 303, 307, 308}:
+        if answer.status not in {301, 302, 303, 307, 308} or not question.redirects:
             return answer
         url = urljoin(url, answer.headers.get("location", ""))
         if question.method != "GET" or not same_origin(first, split_url(url)):
@@ -122,6 +126,7 @@ async def _send(client: httpx.AsyncClient, question: Question, url: str) -> Answ
     request = client.build_request(
         question.method,
         pinned,
+        content=question.content,
         data=question.form,
         json=question.json,
         headers=headers | question.headers,

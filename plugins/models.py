@@ -123,6 +123,8 @@ class Execution(models.Model):
     idempotency_key = models.CharField(max_length=255, null=True, blank=True)
     digest = models.CharField(max_length=64, blank=True)
     """Of the tool and its arguments, so that a key is not used for something else."""
+    may_repeat = models.BooleanField(default=False)
+    """Whether a call that was cut off may be made again."""
     holder = models.UUIDField(null=True, blank=True)
     held_until = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)

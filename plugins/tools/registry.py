@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from accounts.caller import Caller
+from plugins.recorder import Recorder
 
 Arguments = dict[str, Any]
 
@@ -15,9 +16,10 @@ class ToolError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """For whom a tool works: it may do what `caller` may do, and nothing else."""
+    """For whom a tool works: it may do what `caller` may do, and nothing else. What it says to `recorder` people can see."""
 
     caller: Caller
+    recorder: Recorder
 
 
 @dataclass(frozen=True, slots=True)
