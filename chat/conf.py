@@ -93,6 +93,28 @@ class ChatSettings(AppSettings):
     CHAT_SOCKET_ANSWERS: int = 64
     """How many answers one chat socket may ask to resume at once."""
 
+    APPROVAL_DECIDERS: list[str] = ["participants"]  # noqa: RUF012 - a declaration, never mutated
+    """Who may decide about what a run asks: participants (of the conversation), requester, admins (of the application's
+    organisation), user:<public id>."""
+
+    APPROVAL_EXPIRES_SECONDS: float = 86_400.0
+    """How long an approval waits for a decision, in seconds; then it counts as denied, and the run goes on."""
+
+    APPROVAL_REMIND_SECONDS: float = 3600.0
+    """After how long those who may decide are told once more, in seconds; 0: never."""
+
+    APPROVAL_ESCALATE_SECONDS: float = 0.0
+    """After how long those of APPROVAL_ESCALATE_TO may decide, too, and are told, in seconds; 0: never."""
+
+    APPROVAL_ESCALATE_TO: list[str] = []  # noqa: RUF012
+    """Who is asked when nobody has decided for APPROVAL_ESCALATE_SECONDS, in the words of APPROVAL_DECIDERS."""
+
+    APPROVAL_MAIL: bool = False
+    """Whether those who may decide get a mail with a link that decides without logging in; needs PUBLIC_URL and EMAIL_URL."""
+
+    APPROVAL_RESUMES: int = 3
+    """How often a run that goes on after its approvals is given to another worker because one has died with it."""
+
     IDEMPOTENCY_HOURS: int = 24
     """How long an Idempotency-Key is remembered, in hours."""
 

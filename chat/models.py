@@ -8,6 +8,24 @@ from django.conf import settings
 from django.db import models
 
 from accounts.models import Organization
+from chat.approvals.models import Approval, ApprovalStep
+from chat.editing.models import DocumentVersion, EditedDocument
+
+__all__ = [
+    "Application",
+    "Approval",
+    "ApprovalStep",
+    "ChatSession",
+    "Conversation",
+    "DocumentVersion",
+    "EditedDocument",
+    "IdempotencyKey",
+    "Message",
+    "Participant",
+    "Run",
+    "SessionParticipant",
+    "Worker",
+]
 
 
 def new_application_id() -> str:
@@ -141,6 +159,7 @@ class Run(models.Model):
     engine = models.CharField(max_length=64, blank=True)
     options = models.JSONField(default=dict, blank=True)
     context = models.JSONField(default=dict, blank=True, help_text="What to answer from, beside the conversation.")
+    continuation = models.JSONField(null=True, blank=True, help_text="Where it goes on when its approvals are decided.")
     lease = models.BigIntegerField(default=0)
     worker = models.CharField(max_length=100, blank=True, db_index=True)
     stop_requested_at = models.DateTimeField(null=True, blank=True)

@@ -18,12 +18,16 @@ class Type(StrEnum):
     REASONING_END = "reasoning.end"
     TOOL_CALL = "tool.call"
     TOOL_RESULT = "tool.result"
+    APPROVAL_REQUESTED = "approval.requested"
+    APPROVAL_DECIDED = "approval.decided"
     USAGE = "usage"
     COMPLETED = "run.completed"
     FAILED = "run.failed"
     CANCELLED = "run.cancelled"
     MESSAGE_STARTED = "message.started"
     MESSAGE_FINISHED = "message.finished"
+    APPROVAL_REQUIRED = "tool.approval.required"
+    APPROVAL_CLEARED = "tool.approval.cleared"
     SESSION_LEFT = "session.left"
 
 
@@ -37,12 +41,24 @@ register(
     EventType(Type.REASONING_DELTA, "Reasoning of a block: `block`, `text`.", joined="text"),
     EventType(Type.REASONING_END, "A block of reasoning is complete: `block`."),
     EventType(
-        Type.TOOL_CALL, "The engine wants a tool called: `call_id`, `name`, `arguments` (`truncated`: only their beginning)."
+        Type.TOOL_CALL,
+        "The engine wants a tool called: `call_id`, `name`, `arguments` (with `arguments_truncated`: their JSON's beginning).",
     ),
     EventType(
         Type.TOOL_RESULT,
-        "What came of a call: `call_id`, `name`, `status` (completed, error, denied, expired), `content` (`truncated`: only its "
-        "beginning) or `error`, `execution_id`.",
+        "What came of a call: `call_id`, `name`, `status` (completed, error, denied, expired), `content` (with "
+        "`content_truncated`: the beginning of its JSON) or `error`, `execution_id`.",
+    ),
+    EventType(
+        Type.APPROVAL_REQUESTED,
+        "The run waits until humans have decided: `batch_id`, `kind`, `expires_at`, and `approvals`, each with "
+        "`approval_id`, `subject` (a tool call's `call_id`), `title`, `reason`, `payload` (unless it is too long), "
+        "`payload_sha256`, `editable`.",
+    ),
+    EventType(
+        Type.APPROVAL_DECIDED,
+        "One approval was decided, or expired: `approval_id`, `batch_id`, `kind`, `subject`, `title`, `status`, `decided_by`, "
+        "`feedback`, `edited`.",
     ),
     EventType(Type.USAGE, "Tokens used by the answer so far: `input_tokens`, `output_tokens`."),
     EventType(Type.COMPLETED, "The answer is complete: `conversation_id`, `finish_reason`.", terminal=True),
@@ -57,4 +73,14 @@ register(
     ),
     EventType(Type.MESSAGE_FINISHED, "User feed: an answer has ended: `message_id`, `conversation_id`, `status`, `session_id`."),
     EventType(Type.SESSION_LEFT, "User feed: you take part in a session no more: `session_id`."),
+    EventType(
+        Type.APPROVAL_REQUIRED,
+        "User feed: a run waits for a decision of yours: `message_id`, `conversation_id`, `batch_id`, `kind`, `total`, "
+        "`expires_at`, `pending_tool_calls` (`approval_id`, `call_id`, `name`), `reminder`; never what would be done.",
+    ),
+    EventType(
+        Type.APPROVAL_CLEARED,
+        "User feed: nothing of a batch is open any more: `message_id`, `conversation_id`, `batch_id`, `kind`, `reason`, "
+        "`approvals` (`approval_id`, `call_id`, `status`, `decided_by`).",
+    ),
 )

@@ -7,6 +7,8 @@ from typing import Any
 from chat.run_events import Type
 from events.event import Event
 
+AFTER_A_PAUSE = frozenset({Type.APPROVAL_DECIDED, Type.TOOL_RESULT})
+
 
 @dataclass(slots=True)
 class Snapshot:
@@ -21,6 +23,10 @@ class Snapshot:
     open_block: tuple[str, int] | None = None
     """("text" or "reasoning", number) of the block that was started and not ended."""
     blocks: int = 0
+    answered: set[str] = field(default_factory=set)
+    """The calls whose results were told, by id."""
+    is_waiting: bool = False
+    """Whether nothing but decisions and what came of calls was written since it asked for approvals."""
 
     @classmethod
     def of(cls, events: Iterable[Event]) -> "Snapshot":
@@ -41,18 +47,29 @@ class Snapshot:
                 (self.text if family == "text" else self.thought).append(data["text"])
             case "end":
                 self.open_block = None
+        self.is_waiting = type == Type.APPROVAL_REQUESTED or (self.is_waiting and type in AFTER_A_PAUSE)
         match type:
             case Type.SOURCES:
                 self.sources += data["sources"]
+            case Type.USAGE:
+                self.usage = data
+        self._add_to_calls(type, data)
+
+    def _add_to_calls(self, type: str, data: dict[str, Any]) -> None:
+        match type:
             case Type.TOOL_CALL:
                 self.tool_calls.append(data)
             case Type.TOOL_RESULT:
-                self._add_result(data)
-            case Type.USAGE:
-                self.usage = data
+                self.answered.add(data["call_id"])
+                self._change_call(data["call_id"], data)
+            case Type.APPROVAL_REQUESTED:
+                for each in data["approvals"]:
+                    self._change_call(each["subject"], {"status": "awaiting_approval", "approval_id": each["approval_id"]})
+            case Type.APPROVAL_DECIDED:
+                self._change_call(data["subject"], {"status": data["status"]})
 
-    def _add_result(self, data: dict[str, Any]) -> None:
+    def _change_call(self, call_id: str, change: dict[str, Any]) -> None:
         for place, call in enumerate(self.tool_calls):
-            if call["call_id"] == data["call_id"]:
+            if call["call_id"] == call_id:
                 # A new object: the old one is the event's own.
-                self.tool_calls[place] = call | data
+                self.tool_calls[place] = call | change

@@ -67,6 +67,9 @@ class Sweep:
         for suspect in await self._dead(suspects):
             taken = await in_thread(runs.take_over, suspect=suspect)
             if taken is not None:
+                if await in_thread(runs.resume, taken=taken):
+                    logger.warning("Run %s of the dead worker %s goes on elsewhere.", suspect.message_id, suspect.worker)
+                    continue
                 logger.warning("Ending run %s of the dead worker %s.", suspect.message_id, suspect.worker)
                 await end_run(self._broker, taken, CANCELLED if taken.stop_requested else WORKER_DIED)
                 if self._steady_since is not None:

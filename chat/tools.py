@@ -8,9 +8,11 @@ from typing import Any
 from accounts.caller import Caller
 from accounts.threads import in_thread
 from accounts.verification import caller_of_user
+from chat.approvals.requesting import Batch, Item
 from chat.conf import conf
 from chat.engines.base import EngineError, ToolCall, ToolOffer
 from chat.engines.text import clean_json
+from chat.models import Approval
 from events.event import to_json
 from events.exceptions import translated
 from plugins.tools.arguments import problem_of
@@ -55,6 +57,43 @@ def shortened(name: str, value: Any) -> dict[str, Any]:
     return {name: clean} if len(text) <= TOLD_CHARS else {name: text[:TOLD_CHARS], f"{name}_truncated": True}
 
 
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """What was decided about a call."""
+
+    approval: Approval | None
+
+    @classmethod
+    def of(cls, approval: Approval | None) -> "Decided":
+        """None: it was never asked about, which is no permission."""
+        return cls(approval)
+
+    @property
+    def approved(self) -> bool:
+        """Whether it may be made."""
+        return self.approval is not None and self.approval.status == Approval.Status.APPROVED
+
+    @property
+    def key(self) -> str:
+        """The key under which it is made, once."""
+        return str(self.approval.pk) if self.approval else ""
+
+    def arguments(self, call: ToolCall) -> dict[str, Any]:
+        """What it is made with: exactly what was approved."""
+        if self.approval is None:
+            return call.arguments
+        edited = self.approval.edited_payload
+        arguments: dict[str, Any] = self.approval.payload if edited is None else edited
+        return arguments
+
+    def refusal(self) -> Outcome:
+        """What came of a call that must not be made."""
+        if self.approval is not None and self.approval.status == Approval.Status.DENIED:
+            said = f" They said: {self.approval.feedback}" if self.approval.feedback else ""
+            return Outcome("denied", error=f"A human denied this call, so it was not made.{said}")
+        return Outcome("expired", error="Nobody decided about this call in time, so it was not made.")
+
+
 class Toolbox:
     """The tools that one run may call, and calling them for the one who asked."""
 
@@ -72,10 +111,10 @@ class Toolbox:
         tool = self._known.get(call.name)
         return tool is not None and not self._fault_of(call, tool) and tool.asks(call.arguments)
 
-    def schema_of(self, call: ToolCall) -> dict[str, Any] | None:
-        """What arguments of this call must look like; None: there is no such tool (any more)."""
-        tool = self._known.get(call.name)
-        return tool.parameters if tool is not None else None
+    def batch(self, calls: Sequence[ToolCall]) -> Batch:
+        """What humans are asked about calls; they may change the arguments to any that fit the tool."""
+        items = [Item(call.call_id, call.name, call.arguments, self._known[call.name].parameters) for call in calls]
+        return Batch(Approval.Kind.TOOL_CALL, items)
 
     async def call_all(self, calls: Mapping[str, ToolCall]) -> AsyncGenerator[tuple[ToolCall, Outcome], None]:
         """Makes calls side by side, each under its key; what comes of each, as it comes. Use it within `aclosing`."""

@@ -89,6 +89,14 @@ class Conflict(ThroughlineError):
     close_code = 4409
 
 
+class Gone(ThroughlineError):
+    """This was there and is over. Nothing can be done about it any more."""
+
+    code = "gone"
+    http_status = 410
+    close_code = 4410
+
+
 class TooLarge(ThroughlineError):
     """This is larger than the server accepts. Send less."""
 
@@ -160,6 +168,7 @@ BY_STATUS: dict[int, type[ThroughlineError]] = {
         NotFound,
         MethodNotAllowed,
         Conflict,
+        Gone,
         TooLarge,
         Unprocessable,
         TooMany,

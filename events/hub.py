@@ -298,8 +298,8 @@ class Hub:
     async def _heal_forever(self) -> None:
         """Compares durable streams with the journal now and then.
 
-        A worker may die between committing the end of a run and telling the broker: only the
-        journal knows then.
+        Who commits an event may die before telling the broker: only the journal knows then. (Of
+        a stream that is being written the journal is behind the broker.)
         """
         while True:
             await asyncio.sleep(conf.EVENTS_SWEEP_SECONDS)
@@ -317,7 +317,7 @@ class Hub:
         heads = await self.log.heads([ring.stream for ring in rings])
         for ring in rings:
             head, mine = heads[ring.stream], ring.head
-            if head.ended and mine is not None and head.id != mine:
+            if mine is not None and (head.journaled > mine or (head.ended and head.id != mine)):
                 # Readers that stand before the new floor find the rest in the journal.
                 ring.start(head.id)
                 ring.wake()

@@ -73,20 +73,34 @@ def append(batches: Sequence[tuple[Stream, int, Sequence[Event]]]) -> list[bool]
         raise JournalUnavailable from error
 
 
+def commit(*, stream: Stream, lease: int, events: Sequence[Event], also: Callable[[], None] | None = None) -> None:
+    """Writes events of a stream that goes on; `also` runs in the same transaction. Raises as `end`."""
+    with transaction.atomic():
+        _write(stream, lease, events)
+        if also is not None:
+            also()
+
+
 def end(*, stream: Stream, lease: int, events: Sequence[Event], also: Callable[[], None] | None = None) -> None:
     """Writes the last events of a stream and ends it; `also` runs in the same transaction.
 
     Raises `LeaseLost` when another writer has taken over or the stream has ended.
     """
     with transaction.atomic():
-        row = DurableStream.objects.select_for_update().filter(name=stream.name).first()
-        if row is None or row.lease != lease or row.ended_at is not None:
-            raise LeaseLost
-        _insert([(row.pk, event) for event in events])
+        row = _write(stream, lease, events)
         row.ended_at = timezone.now()
         row.save(update_fields=["ended_at"])
         if also is not None:
             also()
+
+
+def _write(stream: Stream, lease: int, events: Sequence[Event]) -> DurableStream:
+    """Locks the stream's row for the transaction."""
+    row = DurableStream.objects.select_for_update().filter(name=stream.name).first()
+    if row is None or row.lease != lease or row.ended_at is not None:
+        raise LeaseLost
+    _insert([(row.pk, event) for event in events])
+    return row
 
 
 def read(stream: Stream, cursor: EventId, *, limit: int | None = None) -> list[Event]:

@@ -20,10 +20,11 @@ Position = tuple[Stream, EventId]
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """The last id of a stream as far as this process can know, and whether the stream has ended."""
+    """The last id of a stream as far as this process can know, that in the journal, and whether the stream has ended."""
 
     id: EventId
     ended: bool = False
+    journaled: EventId = START
 
 
 class Log:
@@ -101,7 +102,7 @@ class Log:
         result = {}
         for stream, head in zip(streams, hot, strict=True):
             cold = journaled.get(stream.name)
-            result[stream] = Head(max(head, cold.head), cold.ended) if cold else Head(head)
+            result[stream] = Head(max(head, cold.head), cold.ended, cold.head) if cold else Head(head)
         return result
 
     async def close(self) -> None:

@@ -75,6 +75,15 @@ class StreamWriter:
         """Those that may be written by themselves: the terminal event only goes with its transaction."""
         return events[:-1] if events and is_terminal(events[-1]) else list(events)
 
+    def next_event(self, type: str, data: dict[str, Any]) -> Event:
+        """An event as the next one, that nobody has seen yet: see `take`."""
+        return Event(EventId(self.next_id(), 0), type, storable(data), now_ms())
+
+    def take(self, event: Event) -> None:
+        """Has an event sent that the journal holds already."""
+        self.head = event.id.major
+        self.unsent.append(event)
+
     def take_back_end(self) -> None:
         """Forgets the terminal event: its transaction did not come about."""
         for events in (self.unsent, self.unjournaled):
@@ -165,20 +174,37 @@ class Writer:
         each.append(type, data, at_once=True)
         try:
             async with each.busy:
-                await self._journal_end(each, also)
+                await self._journal_last(journal.end, each, list(each.unjournaled), also)
         except Exception:
             each.take_back_end()
             raise
         self._streams.pop(each.stream, None)
-        await self._send_end(each)
+        await self._send_last(each, ended=True)
 
-    async def _journal_end(self, each: StreamWriter, also: Callable[[], None] | None) -> None:
+    async def leave(self, each: StreamWriter, *, type: str, data: dict[str, Any], also: Callable[[], None]) -> None:
+        """Writes one more event and lets go of a stream that somebody will go on with; `also` runs in the same transaction.
+
+        Nobody sees the event before it is committed. Waits as long as the database is away. Raises `LeaseLost`, and what
+        `also` raises: then nothing was written, and the stream is still this writer's.
+        """
+        if each.fenced.is_set():
+            raise LeaseLost
+        async with each.busy:
+            event = each.next_event(type, data)
+            await self._journal_last(journal.commit, each, [*each.unjournaled, event], also)
+            each.take(event)
+        self._streams.pop(each.stream, None)
+        await self._send_last(each, ended=False)
+
+    async def _journal_last(
+        self, write: Callable[..., None], each: StreamWriter, events: list[Event], also: Callable[[], None] | None
+    ) -> None:
         while True:
             try:
-                await in_thread(journal.end, stream=each.stream, lease=each.lease, events=list(each.unjournaled), also=also)
+                await in_thread(write, stream=each.stream, lease=each.lease, events=events, also=also)
                 break
             except journal.UNREACHABLE as error:
-                logger.warning("The end of %s waits for the database: %s", each.stream.name, error)
+                logger.warning("The last events of %s wait for the database: %s", each.stream.name, error)
                 await asyncio.sleep(RETRY_SECONDS)
         each.unjournaled.clear()
 
@@ -217,7 +243,7 @@ class Writer:
         appends = []
         for each in list(self._streams.values()):
             each.settle()
-            # The terminal event is for `_send_end`: no reader may see it before the database has it.
+            # The terminal event is for `_send_last`: no reader may see it before the database has it.
             events = each.before_end(each.unsent)
             if events:
                 appends.append((each, DurableAppend(each.stream, each.lease, events)))
@@ -242,7 +268,7 @@ class Writer:
         logger.warning("The broker lost %s; putting it back.", each.stream.name)
         async with each.busy:
             if each.stream not in self._streams:
-                return  # it ended meanwhile: `_send_end` puts it back
+                return  # it ended meanwhile: `_send_last` puts it back
             waiting = each.before_end(each.unjournaled)
             try:
                 held = (await in_thread(journal.append, [(each.stream, each.lease, waiting)]))[0]
@@ -261,11 +287,11 @@ class Writer:
             head = events[-1].id if events else EventId(0, 0)
             each.unsent = [event for event in each.unsent if event.id > head]
 
-    async def _send_end(self, each: StreamWriter) -> None:
-        """Tells the broker, a few times: it may be away, and the journal already holds the end."""
+    async def _send_last(self, each: StreamWriter, *, ended: bool) -> None:
+        """Tells the broker, a few times: it may be away, and the journal already holds the events."""
         for _ in range(3):
             try:
-                append = DurableAppend(each.stream, each.lease, each.unsent, ended=True)
+                append = DurableAppend(each.stream, each.lease, each.unsent, ended=ended)
                 if (await self.broker.append_durable([append]))[0] is Appended.LOST:
                     events = await in_thread(journal.read, each.stream, EventId(0, 0))
                     await self.broker.fence(each.stream, each.lease)
@@ -274,7 +300,7 @@ class Writer:
                 APPENDED.labels(each.stream.kind).inc(len(each.unsent))
                 return
             except (BrokerUnavailable, JournalUnavailable) as error:
-                logger.warning("The broker did not hear of the end of %s: %s", each.stream.name, error.message)
+                logger.warning("The broker did not hear of the last events of %s: %s", each.stream.name, error.message)
                 await asyncio.sleep(RETRY_SECONDS)
 
     async def _journal_forever(self) -> None:
