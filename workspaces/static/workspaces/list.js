@@ -12,7 +12,8 @@ import { memberWords } from "./words.js";
 const PATH = "/api/v1/workspaces";
 const notice = new Notice({ box: byId("notice"), words: byId("notice-words"), retry: byId("notice-retry"), login: byId("notice-login"), dismiss: byId("notice-dismiss") });
 /** @type {string|null} */
-let next = "";
+let next = null;
+let loads = 0;
 
 /** @param {unknown} error @param {() => void} retry */
 function onError(error, retry) {
@@ -52,25 +53,27 @@ async function enter(workspace) {
   }
 }
 
-async function loadMore() {
+/** @param {{anew: boolean}} how  from the first on, or what follows */
+async function load({ anew }) {
+  loads += 1;
+  const mine = loads;
   try {
-    const page = await request(`${PATH}?cursor=${encodeURIComponent(next ?? "")}`);
+    const page = await request(`${PATH}?cursor=${encodeURIComponent(anew ? "" : (next ?? ""))}`);
+    if (mine !== loads) return; // asked again meanwhile, by an event or by the user
+    const rows = page.results.map(rowOf);
+    if (anew) byId("workspaces").replaceChildren(...rows);
+    else byId("workspaces").append(...rows);
     next = page.next;
-    byId("workspaces").append(...page.results.map(rowOf));
     byId("more").hidden = next === null;
     const isEmpty = byId("workspaces").childElementCount === 0;
     byId("list-note").textContent = isEmpty ? "You are in no workspace yet. An admin of your organisation can add you to one." : "";
   } catch (error) {
     byId("list-note").textContent = "";
-    onError(error, loadMore);
+    onError(error, () => load({ anew }));
   }
 }
 
-function refresh() {
-  next = "";
-  byId("workspaces").replaceChildren();
-  return loadMore();
-}
+const refresh = () => load({ anew: true });
 
 async function create() {
   byId("create-send").disabled = true;
@@ -84,7 +87,7 @@ async function create() {
   }
 }
 
-byId("more").addEventListener("click", loadMore);
+byId("more").addEventListener("click", () => load({ anew: false }));
 document.getElementById("create")?.addEventListener("submit", (event) => {
   event.preventDefault();
   create();

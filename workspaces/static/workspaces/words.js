@@ -22,11 +22,11 @@ export function sentence(frame, nameOf) {
   const isSaid = frame.origin === "member";
   switch (frame.type) {
     case "document_updated":
-      return isSaid ? `${who} says: the document ${thing(frame.document_id)} was ${action(frame.action, "changed")}.` : `The document ${thing(frame.name ?? frame.document_id)} was ${action(frame.action, "changed")} by ${who}.`;
+      return isSaid ? `${who} said: the document ${thing(frame.document_id)} was ${action(frame.action, "changed")}.` : `The document ${thing(frame.name ?? frame.document_id)} was ${action(frame.action, "changed")} by ${who}.`;
     case "application_changed":
-      return isSaid ? `${who} says: the application ${thing(frame.application_id)} was ${action(frame.action, "changed")}.` : `The application ${thing(frame.name ?? frame.application_id)} was ${action(frame.action, "changed")}.`;
+      return isSaid ? `${who} said: the application ${thing(frame.application_id)} was ${action(frame.action, "changed")}.` : `The application ${thing(frame.name ?? frame.application_id)} was ${action(frame.action, "changed")}.`;
     case "member_added":
-      return isSaid ? `${who} says: ${thing(frame.member_name ?? frame.member_id)} was ${action(frame.action, "added")}.` : `${who} added ${frame.member_name ?? frame.member_id} to this workspace.`;
+      return isSaid ? `${who} said: ${thing(frame.member_name ?? frame.member_id)} was ${action(frame.action, "added")}.` : `${who} added ${frame.member_name ?? frame.member_id} to this workspace.`;
     case "member_removed":
       return `${frame.member_name ?? frame.member_id} is no longer a member.`;
     default:
