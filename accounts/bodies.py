@@ -1,7 +1,7 @@
 """Reading JSON bodies: whatever is wrong with one is a 400 that says so."""
 
 import json
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from rest_framework import serializers
 from rest_framework.exceptions import ParseError
@@ -15,15 +15,16 @@ S = TypeVar("S", bound=serializers.Serializer[Any])
 
 
 class SmallJSONParser(BaseParser):
-    """Parses a JSON object of at most 64 KiB. DRF's own parser reads bodies of any size and depth."""
+    """Parses a JSON object of at most 64 KiB, or `largest` bytes. DRF's own parser reads bodies of any size and depth."""
 
     media_type = "application/json"
+    largest: ClassVar[int] = LARGEST_BODY
 
     def parse(self, stream: Any, media_type: Any = None, parser_context: Any = None) -> dict[str, Any]:  # noqa: ARG002 - DRF's signature
         """The object. Raises ParseError."""
-        body = stream.read(LARGEST_BODY + 1)
-        if len(body) > LARGEST_BODY:
-            raise ParseError(f"The body is larger than {LARGEST_BODY // 1024} KiB.")
+        body = stream.read(self.largest + 1)
+        if len(body) > self.largest:
+            raise ParseError(f"The body is larger than {self.largest // 1024} KiB.")
         try:
             parsed = json.loads(body.decode("utf-8"))
         except UnicodeDecodeError as error:

@@ -62,6 +62,9 @@ class BaseConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
     credentials: ClassVar[bool] = True
     """False: nobody is asked who they are, and there is no `caller`."""
 
+    greets: ClassVar[bool] = True
+    """False: there is no `connected` frame."""
+
     subprotocols: ClassVar[tuple[str, ...]] = ()
     """Those that a client may ask for, beside the one that carries a token."""
 
@@ -339,7 +342,7 @@ class BaseConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
     # Writing.
 
     async def _greet(self) -> None:
-        if not self._greeted:
+        if self.greets and not self._greeted:
             self._greeted = True
             who = {"user_id": self.caller.user_id} if self._admission is not None else {}
             await self._write(to_json({"type": "connected", **who, **self.greeting(), "timestamp": timestamp()}))

@@ -39,6 +39,9 @@ class PluginsSettings(AppSettings):
     PLUGINS_BATCH_MAX: int = 100
     """Most events in one request that reports to an execution."""
 
+    PLUGINS_BODY_MAX_BYTES: int = 1_048_576
+    """Largest body of one request that reports to an execution, in bytes."""
+
     PLUGINS_VALUE_MAX_BYTES: int = 16_384
     """Largest value that is recorded whole, in bytes of its JSON; of larger ones the beginning is kept."""
 
