@@ -1,0 +1,67 @@
+"""Autobahn's cases (PyPI `kosoku`) against the served stack, under an echo consumer.
+
+uvicorn runs as in production, but for two settings: the cases send messages of up to 16 MiB, and thousands a second.
+Permessage-deflate (cases 12 and 13) is offered only with SOCKET_COMPRESSION: one process has it, the other has not.
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+
+import pytest
+from kosoku import FailureError, run_fuzzingclient
+
+from tests.live.processes import Stack
+
+DEFLATE = ("12.*", "13.*")
+CASES, DEFLATE_CASES = 301, 216
+GROUPS = [f"12.{group}.*" for group in range(1, 6)] + [f"13.{group}.*" for group in range(1, 8)]
+
+# Those of compression take a minute or two each on a busy machine; kosoku itself gives up after eight.
+pytestmark = pytest.mark.timeout(600)
+
+
+@pytest.fixture(scope="module")
+def stack() -> Iterator[Stack]:
+    stack = Stack(
+        webs=1,
+        settings={"SOCKET_FRAME_MAX_BYTES": str(2**24), "SOCKET_FRAMES_PER_SECOND": "0"},
+        application="tests.live.sockets.application:application",
+    )
+    try:
+        stack.start()
+        stack.start_web(SOCKET_COMPRESSION="1")
+        stack.wait_ready()
+        yield stack
+    finally:
+        stack.stop()
+
+
+async def verdicts(stack: Stack, cases: list[str] | None, *, at: int, exclude: tuple[str, ...] = ()) -> dict[str, str]:
+    """What the suite says of each case: the behaviour, and of the closing."""
+    url = stack.addresses[at].replace("http", "ws", 1) + "/ws/echo"
+    try:
+        results = await run_fuzzingclient(url, cases, list(exclude), 2)
+    except FailureError as error:
+        results = error.results
+    return {
+        each.case_id: "passed" if each.passed else f"{each.behavior.value}: {each.result} {each.result_close}" for each in results
+    }
+
+
+async def test_every_case_passes(stack: Stack) -> None:
+    found = await verdicts(stack, None, at=0, exclude=DEFLATE)
+    assert {case: verdict for case, verdict in found.items() if verdict != "passed"} == {}
+    assert len(found) == CASES
+    assert "Traceback" not in stack.logs()
+
+
+async def test_compression_is_declined_unless_it_is_switched_on(stack: Stack) -> None:
+    found = await verdicts(stack, list(DEFLATE), at=0)
+    assert Counter(verdict.partition(":")[0] for verdict in found.values()) == {"UNIMPLEMENTED": DEFLATE_CASES}
+
+
+@pytest.mark.parametrize("group", GROUPS)
+async def test_every_case_of_compression_passes_where_it_is_switched_on(stack: Stack, group: str) -> None:
+    found = await verdicts(stack, [group], at=1)
+    assert found
+    assert {case: verdict for case, verdict in found.items() if verdict != "passed"} == {}
