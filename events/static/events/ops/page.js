@@ -161,7 +161,7 @@ function say(id, value, isBad = false) {
 
 /** @param {number} seconds */
 function secondsWords(seconds) {
-  return seconds < 1 ? `${(seconds * 1000).toFixed(seconds < 0.01 ? 1 : 0)} ms` : `${seconds.toFixed(1)} s`;
+  return seconds < 1 ? `${Number((seconds * 1000).toFixed(seconds < 0.01 ? 1 : 0))} ms` : `${seconds.toFixed(1)} s`;
 }
 
 /**
