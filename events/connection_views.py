@@ -30,7 +30,7 @@ async def stats(request: HttpRequest) -> JsonResponse:
 
 @stream_endpoint("GET", error_shape="detail")
 async def connections(request: HttpRequest) -> JsonResponse:
-    """`GET /api/v1/connections?user=&cursor=`: open sockets and streams, the newest first, in pages."""
+    """`GET /api/v1/ops/connections?user=&cursor=`: open sockets and streams, the newest first, in pages."""
     await staff(request)
     found, after = await registry.page(
         current_hub().broker, user_id=request.GET.get("user", ""), cursor=request.GET.get("cursor", "")
@@ -40,7 +40,7 @@ async def connections(request: HttpRequest) -> JsonResponse:
 
 @stream_endpoint("DELETE", error_shape="detail")
 async def connection(request: HttpRequest, connection_id: str) -> JsonResponse:
-    """`DELETE /api/v1/connections/<id>`: ends one connection, in whatever process it is."""
+    """`DELETE /api/v1/ops/connections/<id>`: ends one connection, in whatever process it is."""
     caller = await staff(request)
     await registry.require(current_hub().broker, connection_id)
     await publish_many([registry.end_command(connection_id=connection_id, by=caller.user_id)])

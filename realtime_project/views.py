@@ -66,6 +66,6 @@ async def metrics(request: HttpRequest) -> HttpResponse:
 
 @stream_endpoint("GET", error_shape="detail")
 async def overview(request: HttpRequest) -> JsonResponse:
-    """`GET /api/v1/overview`: what the page `/ops` shows. For staff."""
+    """`GET /api/v1/ops`: what the page `/ops` shows. For staff."""
     await staff(request)
     return JsonResponse(await operations.overview(), headers=FRESH)

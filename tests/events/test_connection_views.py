@@ -115,9 +115,9 @@ async def test_the_statistics_are_those_of_the_seed(ask, alice):
     ("method", "path"),
     [
         ("GET", "/ws/stats"),
-        ("GET", "/api/v1/connections"),
-        ("GET", "/api/v1/overview"),
-        ("DELETE", "/api/v1/connections/abc"),
+        ("GET", "/api/v1/ops/connections"),
+        ("GET", "/api/v1/ops"),
+        ("DELETE", "/api/v1/ops/connections/abc"),
         ("POST", "/api/v1/users/user_x/disconnect"),
     ],
 )
@@ -131,27 +131,27 @@ async def test_all_of_it_is_for_staff(ask, alice, method, path):
 
 async def test_a_stream_is_listed_with_its_user_and_path_and_without_its_secret(ask, listen, alice):
     exchange = await listen(await in_thread(services.access_token_for, user=alice))
-    body = await asked_until(ask, "/api/v1/connections", lambda body: body["results"])
+    body = await asked_until(ask, "/api/v1/ops/connections", lambda body: body["results"])
     [found] = body["results"]
     assert (found["user_id"], found["session"]) == (alice.public_id, f"user:{alice.public_id}")
     assert (found["path"], found["transport"]) == ("/api/events", "sse")
     assert body["next"] is None
-    assert (await ask("/api/v1/connections", query={"user": "somebody-else"}))[1]["results"] == []
-    status, body = await ask("/api/v1/connections", query={"cursor": "nonsense"})
+    assert (await ask("/api/v1/ops/connections", query={"user": "somebody-else"}))[1]["results"] == []
+    status, body = await ask("/api/v1/ops/connections", query={"cursor": "nonsense"})
     assert (status, body["code"]) == (400, "invalid_request")
     await exchange.leave()
-    await asked_until(ask, "/api/v1/connections", lambda body: not body["results"])
+    await asked_until(ask, "/api/v1/ops/connections", lambda body: not body["results"])
 
 
 async def test_one_connection_is_ended(ask, listen, alice):
     await obeying()
     exchange = await listen(await in_thread(services.access_token_for, user=alice))
-    [found] = (await asked_until(ask, "/api/v1/connections", lambda body: body["results"]))["results"]
-    assert await ask(f"/api/v1/connections/{found['id']}", method="DELETE") == (202, {"id": found["id"]})
+    [found] = (await asked_until(ask, "/api/v1/ops/connections", lambda body: body["results"]))["results"]
+    assert await ask(f"/api/v1/ops/connections/{found['id']}", method="DELETE") == (202, {"id": found["id"]})
     await exchange.over(seconds=1)
     assert exchange.ended
-    await asked_until(ask, "/api/v1/connections", lambda body: not body["results"])
-    assert (await ask(f"/api/v1/connections/{found['id']}", method="DELETE"))[0] == 404
+    await asked_until(ask, "/api/v1/ops/connections", lambda body: not body["results"])
+    assert (await ask(f"/api/v1/ops/connections/{found['id']}", method="DELETE"))[0] == 404
 
 
 async def test_everything_of_a_user_is_ended(ask, listen, alice):
@@ -228,7 +228,7 @@ async def test_a_log_in_looks_at_nobody_again(hub, alice, monkeypatch):
 
 async def test_the_overview_says_what_answers_and_what_there_is(ask, alice):
     a_socket(alice.public_id)
-    body = await asked_until(ask, "/api/v1/overview", lambda body: body["connections"]["total_connections"] == 1)
+    body = await asked_until(ask, "/api/v1/ops", lambda body: body["connections"]["total_connections"] == 1)
     assert body["connections"] == {"total_connections": 1, "active_sessions": 1, "active_users": 1}
     assert body["parts"]["database"] == body["parts"]["broker"] == "ok"
     assert body["runs"] == {"queued": 0, "running": 0, "awaiting_approval": 0}

@@ -55,7 +55,7 @@ class Operations {
     const asked = this._asked;
     const query = new URLSearchParams({ user: this._user, cursor: this._cursor });
     try {
-      const [overview, page] = await Promise.all([request("/api/v1/overview"), request(`/api/v1/connections?${query}`).catch(missing)]);
+      const [overview, page] = await Promise.all([request("/api/v1/ops"), request(`/api/v1/ops/connections?${query}`).catch(missing)]);
       if (asked !== this._asked) return;
       byId("notice").hidden = true;
       showOverview(overview);
@@ -92,7 +92,7 @@ class Operations {
   async _end(button, id) {
     button.disabled = true;
     try {
-      await request(`/api/v1/connections/${encodeURIComponent(id)}`, { method: "DELETE" });
+      await request(`/api/v1/ops/connections/${encodeURIComponent(id)}`, { method: "DELETE" });
     } catch (error) {
       // It ended by itself a moment ago: that is what was wanted.
       if (!(error instanceof RequestError && error.detail.status === 404)) showFailure(error);
