@@ -9,12 +9,14 @@ from typing import NamedTuple
 from chat.editing.elements import FLOW_PARENTS, INLINE, ITEM_PARENTS, ITEMS, OPAQUE, PARTS, PHRASING_PARENTS, VOID
 from chat.editing.policy import refused
 from chat.editing.tokens import SPACE, Tokenizer
-from chat.editing.tree import COMMENT, Element, parse
+from chat.editing.tree import COMMENT, STRAY, Element, parse
 
 WHOLE_CHARS = 4000
 """A list item, row or figure of up to so many characters is one chunk, whatever is in it."""
 WHOLE = frozenset({"li", "dt", "dd", "tr", "figure"})
-FLOW, PHRASING, ROW, LI, DT, CELLS = "flow", "phrasing", "tr", "li", "dt", "cells"
+EDGES = SPACE + "\ufeff"
+"""White space, and the byte order mark: never at the edge of a chunk."""
+FLOW, PHRASING, CELLS = "flow", "phrasing", "cells"
 
 
 class Range(NamedTuple):
@@ -52,7 +54,7 @@ def own_kind(tag: str) -> str:
 def is_visible(html: str) -> bool:
     """Whether there is text or a picture in it."""
     return any(
-        (kind == "text" and html[start:end].strip(SPACE)) or (kind == "start" and name == "img")
+        (kind == "text" and html[start:end].strip(EDGES)) or (kind == "start" and name == "img")
         for kind, start, end, name in Tokenizer(html)
     )
 
@@ -101,6 +103,9 @@ class _Splitter:
             element = todo.pop()
             for child in element.children:
                 if child.tag[0] == "#":
+                    # A second <body class=...>, a row outside tables, a tag cut off: a parser would drop it.
+                    if child.tag == STRAY and self._html[child.start + 1] != "/":
+                        _mark_up(child, self._wild)
                     continue
                 if child.foreign or refused(child.tag, self._html[child.start : child.inner]):
                     _mark_up(child, self._wild)
@@ -134,16 +139,16 @@ class _Splitter:
         tokens = [
             token
             for token in Tokenizer(html)
-            if token.kind != "comment" and (token.kind != "text" or html[token.start : token.end].strip(SPACE))
+            if token.kind != "comment" and (token.kind != "text" or html[token.start : token.end].strip(EDGES))
         ]
         if tokens and is_visible(html):
             first, last = start + tokens[0].start, start + tokens[-1].end
-            first += len(self._html[first:last]) - len(self._html[first:last].lstrip(SPACE))
+            first += len(self._html[first:last]) - len(self._html[first:last].lstrip(EDGES))
             yield Range(first, self._trimmed(first, last), "")
 
     def _trimmed(self, start: int, end: int) -> int:
         """The end without white space: an element whose end tag is left out reaches up to the next one."""
-        return start + len(self._html[start:end].rstrip(SPACE))
+        return start + len(self._html[start:end].rstrip(EDGES))
 
 
 def _mark_up(element: Element | None, marked: set[Element]) -> None:

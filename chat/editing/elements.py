@@ -26,8 +26,8 @@ HEAD_TAGS = frozenset({
 })  # fmt: skip
 BREAKOUTS = HEADINGS | {
     "b", "big", "blockquote", "body", "br", "center", "code", "dd", "div", "dl", "dt", "em", "embed", "head", "hr", "i", "img",
-    "li", "listing", "menu", "meta", "nobr", "ol", "p", "pre", "ruby", "s", "small", "span", "strike", "strong", "sub", "sup", "table",
-    "tt", "u", "ul", "var",
+    "li", "listing", "menu", "meta", "nobr", "ol", "p", "pre", "ruby", "s", "small", "span", "strike", "strong", "sub", "sup",
+    "table", "tt", "u", "ul", "var",
 }  # fmt: skip
 """These end svg and math."""
 INTEGRATION = frozenset({"annotation-xml", "desc", "foreignobject", "mi", "mn", "mo", "ms", "mtext", "title"})
@@ -47,7 +47,8 @@ ITEM_PARENTS = {
 """What takes items only, and of which kind."""
 FLOW_PARENTS = frozenset({
     "#root", "address", "article", "aside", "blockquote", "body", "caption", "center", "dd", "details", "dialog", "div",
-    "fieldset", "figcaption", "figure", "footer", "form", "header", "hgroup", "html", "li", "main", "nav", "search", "section", "td", "th",
+    "fieldset", "figcaption", "figure", "footer", "form", "header", "hgroup", "html", "li", "main", "nav", "search", "section",
+    "td", "th",
 })  # fmt: skip
 """What takes whole blocks."""
 PHRASING_PARENTS = HEADINGS | {"dt", "legend", "listing", "p", "pre", "summary"}
