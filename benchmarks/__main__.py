@@ -12,12 +12,12 @@ from benchmarks.scenarios import SCENARIOS
 from benchmarks.scenarios.base import Scenario
 from benchmarks.stores import Stores
 from benchmarks.systems import EventStream, PlainAsgi, StockChannels, System
-from benchmarks.throughline import Throughline
+from benchmarks.throughline import Throughline, ThroughlineSockets
 
 PAGE = ROOT / "docs" / "reference" / "benchmarks.md"
 QUIET_PERCENT = 10
 """How much of the server's core others may have had, at most, in any run."""
-SYSTEMS: list[System] = [Throughline(), EventStream(), StockChannels(), PlainAsgi()]
+SYSTEMS: list[System] = [Throughline(), ThroughlineSockets(), EventStream(), StockChannels(), PlainAsgi()]
 
 
 def chosen_systems(names: str, stores: Stores) -> list[System]:

@@ -33,6 +33,10 @@ class System:
     path: ClassVar[str]
     """What a reader asks for."""
     websocket: ClassVar[bool] = False
+    options: ClassVar[tuple[str, ...]] = ()
+    """More words for uvicorn."""
+    scenarios: ClassVar[tuple[str, ...]] = ()
+    """Names of those it is measured in; empty: all that it fits."""
     answers: ClassVar[bool] = False
     """Whether it produces answers: it has a worker, and POST /stream."""
     idle_readers: ClassVar[int] = 1000
@@ -60,7 +64,7 @@ class System:
         stores.forget()
         port = free_port()
         command = python("-m", "uvicorn", self.application, "--host", "127.0.0.1", "--port", str(port))
-        command += ["--log-level", "warning", "--no-access-log", "--timeout-graceful-shutdown", "1"]
+        command += ["--log-level", "warning", "--no-access-log", "--timeout-graceful-shutdown", "1", *self.options]
         name = f"server-{type(self).__name__.lower()}"
         with Process(name, command, environment=self.environment(stores, replay=replay), cores=cores) as process:
             process.wait_for_port(port)

@@ -8,6 +8,7 @@ from typing import ClassVar
 from benchmarks.processes import BenchmarkError, Process, python
 from benchmarks.stores import Stores
 from benchmarks.systems import System, run
+from realtime_project.serving.server import WEBSOCKETS
 
 SECRET = "a-benchmark-needs-no-secret-but-one-long-enough"
 
@@ -56,6 +57,22 @@ class Throughline(System):
         with Process("worker", command, environment=self.environment(stores), cores=cores) as worker:
             settle_worker(worker)
             yield worker
+
+
+class ThroughlineSockets(Throughline):
+    """The same over WebSockets, one for each reader, as `manage.py serve` serves them."""
+
+    title = "Throughline (WebSocket)"
+    application = "benchmarks.peers.throughline.sockets:application"
+    path = "/ws/feed"
+    websocket = True
+    answers: ClassVar[bool] = False
+    catch_up_header = None
+    options = ("--ws", WEBSOCKETS)
+    scenarios = ("socket-fan-out",)
+
+    def environment(self, stores: Stores, *, replay: bool = False) -> dict[str, str]:
+        return super().environment(stores, replay=replay) | {"SOCKETS_PER_USER": "0"}
 
 
 def settle_worker(worker: Process) -> None:

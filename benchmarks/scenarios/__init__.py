@@ -6,6 +6,7 @@ from benchmarks.scenarios.base import Scenario
 SCENARIOS: list[Scenario] = [
     fan_out.scenario,
     fan_out.smaller,
+    fan_out.sockets,
     latency.scenario,
     memory.scenario,
     catch_up.scenario,

@@ -48,7 +48,7 @@ class Answers(Scenario):
     ]
 
     def fits(self, system: System) -> bool:
-        return isinstance(system, Throughline)
+        return isinstance(system, Throughline) and super().fits(system)
 
     def measure(self, system: System, stores: Stores, *, quick: bool) -> Figures:
         assert isinstance(system, Throughline)

@@ -39,5 +39,13 @@ class FanOut(Scenario):
         return live(system, stores, readers=READERS, words=words, windowed=True)
 
 
+class SocketFanOut(FanOut):
+    """The same among those that speak WebSocket."""
+
+    def fits(self, system: System) -> bool:
+        return system.websocket and super().fits(system)
+
+
 scenario = FanOut("fan-out", 20)
 smaller = FanOut("fan-out-8", 8)
+sockets = SocketFanOut("socket-fan-out", 20)

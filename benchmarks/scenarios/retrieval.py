@@ -32,7 +32,7 @@ class Retrieval(Scenario):
     ]
 
     def fits(self, system: System) -> bool:
-        return isinstance(system, Throughline)
+        return isinstance(system, Throughline) and super().fits(system)
 
     def measure(self, system: System, stores: Stores, *, quick: bool) -> Figures:
         figures: Figures = {"model_speed": _run(system, stores, EMBEDDED, "auto")["chunks_per_second"]}
