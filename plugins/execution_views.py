@@ -28,7 +28,7 @@ from plugins.models import Execution
 class BatchParser(SmallJSONParser):
     """Parses a JSON object of at most PLUGINS_BODY_MAX_BYTES."""
 
-    largest = sys.maxsize
+    largest = sys.maxsize - 1  # this class says what is too large, as 413
 
     def parse(self, stream: Any, media_type: Any = None, parser_context: Any = None) -> dict[str, Any]:
         """The object. Raises ParseError and `TooLarge`."""

@@ -2,13 +2,18 @@
 
 import logging
 import uuid
+from datetime import timedelta
 
+from django.utils import timezone
 from procrastinate.contrib.django import app
 
 from accounts.threads import in_thread
+from plugins import executions
+from plugins.conf import conf
 from plugins.connecting import current_connector
 from plugins.jobs import CONNECT_TASK, CONNECTIONS_QUEUE
 from plugins.steps import sweep
+from plugins.tools.claims import end_silent
 
 logger = logging.getLogger(__name__)
 
@@ -26,3 +31,20 @@ async def sweep_connections(timestamp: int) -> None:  # noqa: ARG001 - procrasti
     ended = await in_thread(sweep)
     if ended:
         logger.info("Ended %d connections that nobody finished.", ended)
+
+
+@app.periodic(cron="* * * * *")
+@app.task(name="plugins.sweep_executions", queue=CONNECTIONS_QUEUE, queueing_lock="plugins.sweep_executions")
+async def sweep_executions(timestamp: int) -> None:  # noqa: ARG001 - procrastinate's signature
+    """Every minute: ends executions that expired, and calls of tools whose process died."""
+    ended = await in_thread(executions.end_expired) + await in_thread(end_silent)
+    if ended:
+        logger.info("Ended %d executions that nobody ended.", ended)
+
+
+@app.periodic(cron="41 3 * * *")
+@app.task(name="plugins.prune_executions", queue="maintenance")
+async def prune_executions(timestamp: int) -> None:  # noqa: ARG001 - procrastinate's signature
+    """Every night: deletes executions older than PLUGINS_EXECUTION_RETENTION_DAYS."""
+    before = timezone.now() - timedelta(days=conf.PLUGINS_EXECUTION_RETENTION_DAYS)
+    logger.info("Pruned %d executions.", await in_thread(executions.prune, before=before))
