@@ -3,6 +3,7 @@
 from importlib import import_module
 
 from django.apps import AppConfig
+from django.core.checks import register
 
 
 class ChatConfig(AppConfig):
@@ -14,3 +15,5 @@ class ChatConfig(AppConfig):
     def ready(self) -> None:
         """Registers the tool that searches, which imports models."""
         import_module("chat.source_search")
+        # Who may be asked is looked up in models, too.
+        register(import_module("chat.checks").check_settings, "chat")

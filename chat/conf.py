@@ -136,5 +136,20 @@ class ChatSettings(AppSettings):
     GRACEFUL_SHUTDOWN_SECONDS: float = 20.0
     """How long a stopping worker lets its runs finish, in seconds."""
 
+    EDITING_PROPOSER: str = "auto"
+    """What proposes changes of documents: model, rules, or auto (model where the engine is able to, else rules)."""
+
+    EDITING_DOCUMENT_MAX_BYTES: int = 2_097_152
+    """Largest HTML document that can be edited, in bytes of UTF-8."""
+
+    EDITING_CONTEXT_TOKENS: int = 6000
+    """How many tokens of a document's HTML a language model is sent at once; a larger document goes in parts."""
+
+    EDITING_PARTS_MAX: int = 20
+    """How many parts of a large document are sent for one instruction."""
+
+    EDITING_VERSIONS_KEPT: int = 100
+    """How many versions of a document are kept; older ones cannot be reverted to."""
+
 
 conf = ChatSettings()

@@ -8,6 +8,7 @@ import socket
 import uuid
 
 from accounts.threads import in_thread
+from chat.approvals import waiting
 from chat.conf import conf
 from chat.driver import Driver
 from chat.engines.registry import close_engines
@@ -58,6 +59,7 @@ class Runner:
             asyncio.create_task(self._stop_forever(), name="stops"),
             asyncio.create_task(Sweep(broker=self._broker).run_forever(), name="sweep of runs"),
             asyncio.create_task(outbox.Sender().run_forever(), name="outbox"),
+            asyncio.create_task(waiting.wait_forever(), name="open approvals"),
         ]
 
     async def answer(self, message_id: uuid.UUID) -> None:
@@ -68,12 +70,12 @@ class Runner:
         """
         if message_id not in self._driving and message_id not in self._claiming:
             await self._start(message_id)
-        for waiting in await in_thread(runs.queued, limit=START_AT_ONCE):
+        for other in await in_thread(runs.queued, limit=START_AT_ONCE):
             if self._slots.locked() or self.closing:
                 break
-            if waiting not in self._driving and waiting not in self._claiming:
-                self._claiming.add(waiting)
-                task = asyncio.create_task(self._start(waiting), name=f"start {waiting}")
+            if other not in self._driving and other not in self._claiming:
+                self._claiming.add(other)
+                task = asyncio.create_task(self._start(other), name=f"start {other}")
                 self._starting.add(task)
                 task.add_done_callback(self._started)
 

@@ -2,11 +2,16 @@
 
 from django.urls import path
 
-from chat.views import pages, rag, rest, streams
+from chat.views import approvals, pages, rag, rest, streams
 
 urlpatterns = [
     path("", pages.chat, name="chat"),
     path("stream", streams.ask),
+    path("approvals/<str:token>", approvals.link),
+    path("api/v1/approvals", approvals.ApprovalsView.as_view()),
+    path("api/v1/approvals/<str:approval_id>", approvals.ApprovalView.as_view()),
+    path("api/v1/approvals/<str:approval_id>/decision", approvals.DecisionView.as_view()),
+    path("api/v1/approvals/batches/<str:batch_id>/decision", approvals.BatchDecisionView.as_view()),
     path("api/messages/<str:message_id>/events", streams.events),
     path("api/messages/<str:message_id>/tail", streams.TailView.as_view()),
     path("api/messages/<str:message_id>/stop", streams.StopView.as_view()),

@@ -66,7 +66,7 @@ class EventStreamResponse(HttpResponseBase):
         super().__init__(headers=HEADERS | (headers or {}))
         self._feed = feed
         self._encoder = encoder
-        self._prelude = prelude
+        self.prelude = prelude
         self._truncated = truncated
         self.guard = guard
         self._expired = expired
@@ -80,7 +80,7 @@ class EventStreamResponse(HttpResponseBase):
     async def stream_to(self, send: Send) -> None:
         """Writes everything until the feed ends. A slow client is waited for here, and costs nothing elsewhere."""
         try:
-            await send({"type": "http.response.body", "body": self._prelude, "more_body": True})
+            await send({"type": "http.response.body", "body": self.prelude, "more_body": True})
             if self._feed is not None:
                 async with self._feed as feed:
                     with self._registered(feed):

@@ -46,6 +46,15 @@ class ProjectSettings(AppSettings):
     DEMO_DATA: bool = True
     """Whether `manage.py serve` makes the demo organisation and users in a database without users."""
 
+    PUBLIC_URL: str = ""
+    """The address under which people reach this server, such as https://ai.example.org, for links in mails."""
+
+    EMAIL_URL: str = "smtp://localhost:25"
+    """The mail server, such as smtp+tls://user:password@mail.example.org:587; consolemail:// prints mails instead."""
+
+    EMAIL_FROM: str = "throughline@localhost"
+    """The sender of mails."""
+
     METRICS_TOKEN: str = ""
     """Token that `/metrics` asks for; empty: only this machine may read it, and not through a proxy."""
 

@@ -13,6 +13,8 @@ SECRETS = (
     re.compile(r"(\b[a-z][a-z0-9+.\-]*://[^:/@\s]*:)[^\s/]*(?=@)", re.IGNORECASE),
     # What an authorization server sends back with a browser.
     re.compile(r"([?&](?:code|state)=)[^&\s\"'<>#]+", re.IGNORECASE),
+    # Whoever has such a link decides.
+    re.compile(r"(/approvals/)(?=[^\s\"'?#]*:)[^\s\"'?#]+"),
     # A JSON web token without anything around it that says so.
     re.compile(r"(\beyJ)[A-Za-z0-9_\-]+\.[A-Za-z0-9_\-]+\.[A-Za-z0-9_\-]*"),
 )

@@ -136,6 +136,9 @@ DATABASES["default"].update(
     }
     | DATABASES["default"].get("OPTIONS", {}),
 )
+globals().update(env.email_url_config(given["EMAIL_URL"]))
+DEFAULT_FROM_EMAIL = given["EMAIL_FROM"]
+PUBLIC_URL: str = given["PUBLIC_URL"]
 CHANNEL_LAYERS = {
     "default": {
         "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",

@@ -21,12 +21,20 @@ class DocsGPTDialect:
         *first, last = (to_json(payload) for payload in payloads)
         return b"".join(map(sse.frame, first)) + sse.frame(last, id=str(event.id.major))
 
+    def begun(self, message_id: str, conversation_id: str) -> bytes:
+        """The frame of the beginning, without an id, for who goes on in the middle."""
+        return sse.frame(to_json(_begun(message_id, conversation_id)))
+
+
+def _begun(message_id: str, conversation_id: str) -> dict[str, Any]:
+    return {"type": "message_id", "message_id": message_id, "conversation_id": conversation_id}
+
 
 def _payloads(event: Event) -> list[dict[str, Any]]:
     data = event.data
     match event.type:
         case Type.STARTED:
-            return [{"type": "message_id", "message_id": data["message_id"], "conversation_id": data["conversation_id"]}]
+            return [_begun(data["message_id"], data["conversation_id"])]
         case Type.TEXT_DELTA:
             return [{"type": "answer", "answer": data["text"]}]
         case Type.REASONING_DELTA:

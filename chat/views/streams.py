@@ -5,12 +5,16 @@ from collections.abc import Mapping
 
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
+from pydantic import ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from accounts.authentication import authenticate, caller_of
+from accounts.caller import Caller
 from accounts.threads import in_thread
+from chat.approval_requests import ToolActionsBody
+from chat.approvals import resuming
 from chat.conf import conf
 from chat.dialects.docsgpt import DocsGPTDialect
 from chat.serializers import QuestionSerializer, first_error
@@ -19,7 +23,7 @@ from chat.views.following import follow, resume
 from events.event import START
 from events.exceptions import InvalidRequest
 from events.paging import parse_id
-from events.responses import stream_endpoint
+from events.responses import EventStreamResponse, stream_endpoint
 
 DIALECT = DocsGPTDialect()
 LOCATION = "/api/messages/{}/events"
@@ -27,8 +31,11 @@ LOCATION = "/api/messages/{}/events"
 
 @stream_endpoint("POST", body_limit=conf.CHAT_BODY_MAX_BYTES)
 async def ask(request: HttpRequest) -> HttpResponseBase:
-    """Accepts a question and streams its answer. The answer goes on without its readers."""
+    """Accepts a question, or decisions about the tool calls of an answer, and streams the answer. It goes on without readers."""
     caller = await authenticate(request.scope)  # type: ignore[attr-defined]
+    actions = parse_actions(request.body)
+    if actions is not None:
+        return await _resume(caller, actions)
     question = parse_question(request.body)
     message = await in_thread(
         questions.ask,
@@ -38,6 +45,17 @@ async def ask(request: HttpRequest) -> HttpResponseBase:
         body=request.body,
     )
     return await follow(message, START, dialect=DIALECT, location=LOCATION)
+
+
+async def _resume(caller: Caller, wanted: ToolActionsBody) -> HttpResponseBase:
+    """The rest of an answer that waited, after what its reader had seen then."""
+    actions = {action.call_id: action.to_decision() for action in wanted.tool_actions}
+    resumed = await in_thread(resuming.resume, caller=caller, conversation_id=wanted.conversation_id, actions=actions)
+    response = await follow(resumed.message, resumed.cursor, dialect=DIALECT, location=LOCATION)
+    if isinstance(response, EventStreamResponse):
+        # As for a question, the first frame says which answer it is; it is no place to resume from.
+        response.prelude += DIALECT.begun(str(resumed.message.pk), str(resumed.message.conversation_id))
+    return response
 
 
 @stream_endpoint("GET")
@@ -67,6 +85,21 @@ class StopView(APIView):
         id_ = parse_id(message_id, what="message_id")
         status = answers.stop(caller=caller_of(request), message_id=id_)
         return Response({"success": True, "message_id": str(id_), "status": status}, status=202)
+
+
+def parse_actions(body: bytes) -> ToolActionsBody | None:
+    """The checked `tool_actions` of a body; None: it has none. Raises `InvalidRequest` with the first thing wrong."""
+    try:
+        data = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(data, Mapping) or "tool_actions" not in data:
+        return None
+    try:
+        return ToolActionsBody.model_validate(data)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        raise InvalidRequest(f"{'.'.join(map(str, first['loc']))}: {first['msg']}.") from None
 
 
 def parse_question(body: bytes) -> questions.Question:
