@@ -22,6 +22,14 @@ def ops(visit: Visit, **options: object) -> Page:
     return visitor.page
 
 
+def guest_page(visit: Visit, guest: str) -> Page:
+    """Someone in front of a page that has a feed, and no socket of its own."""
+    visitor = visit(guest)
+    visitor.page.goto(f"{visitor.address}/explorer")
+    expect(visitor.page.locator("#connection")).to_have_attribute("data-state", "live")
+    return visitor.page
+
+
 def rows(page: Page, user: str):
     return page.locator("#connections tr").filter(has=page.get_by_role("button", name=user, exact=True))
 
@@ -41,16 +49,16 @@ def test_it_shows_parts_numbers_processes_and_connections(visit: Visit) -> None:
 def test_who_comes_and_goes_appears_and_disappears_by_itself(visit: Visit, guest: str) -> None:
     page = ops(visit)
     expect(rows(page, f"user_{guest}")).to_have_count(0)
-    other = visit(guest)
+    other = guest_page(visit, guest)
     expect(rows(page, f"user_{guest}")).to_have_count(1)
-    other.context.close()
+    other.close()
     expect(rows(page, f"user_{guest}")).to_have_count(0)
 
 
 def test_sockets_are_counted_and_one_is_disconnected(visit: Visit, guest: str) -> None:
     page = ops(visit)
-    other = visit(guest)
-    other.page.evaluate(
+    other = guest_page(visit, guest)
+    other.evaluate(
         """() => new Promise((resolve) => {
             window.socket = new WebSocket(`ws://${location.host}/ws/chat/a-session`);
             window.wasClosed = new Promise((done) => { window.socket.onclose = (event) => done([event.code, event.reason]); });
@@ -60,15 +68,15 @@ def test_sockets_are_counted_and_one_is_disconnected(visit: Visit, guest: str) -
     expect(page.locator("#sockets")).to_have_text("1")
     row = rows(page, f"user_{guest}").filter(has_text="/ws/chat/a-session")
     row.get_by_role("button", name="Disconnect").click()
-    assert other.page.evaluate("window.wasClosed") == [4410, "Ended by an operator"]
+    assert other.evaluate("window.wasClosed") == [4410, "Ended by an operator"]
     expect(page.locator("#sockets")).to_have_text("0")
     expect(row).to_have_count(0)
 
 
 def test_everything_of_a_user_is_disconnected_after_a_question(visit: Visit, guest: str) -> None:
     page = ops(visit)
-    other = visit(guest)
-    other.page.evaluate(
+    other = guest_page(visit, guest)
+    other.evaluate(
         """() => Promise.all([1, 2].map((number) => new Promise((resolve) => {
             const socket = new WebSocket(`ws://${location.host}/ws/chat/session-${number}`);
             socket.onclose = (event) => { document.title += ` ${event.code}`; };
@@ -82,7 +90,7 @@ def test_everything_of_a_user_is_disconnected_after_a_question(visit: Visit, gue
     page.get_by_role("button", name="Disconnect this user").click()
     expect(page.locator("#end-question")).to_contain_text(f"user_{guest}")
     page.locator("#end-dialog").get_by_role("button", name="Disconnect").click()
-    expect(other.page).to_have_title(re.compile("4410 4410$"))
+    expect(other).to_have_title(re.compile("4410 4410$"))
     page.get_by_label("Only those of the user with the id").fill("")
     page.get_by_role("button", name="Show").click()
     expect(page.locator("#connections tr").first).to_be_visible()
