@@ -22,7 +22,7 @@ from events.consumers import BaseConsumer, timestamp
 from events.event import Event, EventId, to_json
 from events.exceptions import Forbidden, InvalidRequest, ThroughlineError, TooMany, Unavailable, translated
 from events.feed import Feed
-from events.frames import Frame, with_ref
+from events.frames import Frame, text_field, with_ref
 from events.hub import current_hub
 from events.paging import parse_id
 from events.presence import current_presence, on_left
@@ -53,6 +53,8 @@ class ChatConsumer(BaseConsumer):
         self._resumed: set[uuid.UUID] = set()
         self._asking: set[asyncio.Future[None]] = set()
         self._typing: asyncio.TimerHandle | None = None
+        self._tells_answers = self.query.get("answers") != "no"
+        """Whether unasked: a page that reads answers as event streams does not want them twice."""
         self._mine = to_json({"user_id": self.caller.user_id})[1:-1]
         await self.join_group(self._place)
         await current_presence().join(place=self._place, user_id=self.caller.user_id, connection_id=self.connection_id)
@@ -60,7 +62,8 @@ class ChatConsumer(BaseConsumer):
         # Before the running answers are looked for: what begins meanwhile is heard.
         heads = await current_hub().log.heads([stream])
         self.work(self._hear(stream, heads[stream].id), name="hears of answers")
-        self.work(self._offer_running(after=conf.CHAT_RESUME_SECONDS), name="running answers")
+        if self._tells_answers:
+            self.work(self._offer_running(after=conf.CHAT_RESUME_SECONDS), name="running answers")
 
     def _dialect(self) -> str:
         asked = [self.query["dialect"]] if "dialect" in self.query else self.scope.get("subprotocols", ())
@@ -109,13 +112,14 @@ class ChatConsumer(BaseConsumer):
     on_message = on_chat
 
     async def on_typing(self, frame: Frame) -> None:
-        """`typing`: told to the others, until CHAT_TYPING_SECONDS after the last one."""
-        del frame
+        """`typing {chat_id?}`: told to the others, until CHAT_TYPING_SECONDS after the last one."""
+        where = {"chat_id": text_field(frame, "chat_id", longest=255)} if "chat_id" in frame else {}
         if self._typing is not None:
             self._typing.cancel()
         self._typing = asyncio.get_running_loop().call_later(conf.CHAT_TYPING_SECONDS, self._typing_ran_out)
-        told = {"type": "typing", "user_id": self.caller.user_id, "expires_in": conf.CHAT_TYPING_SECONDS}
-        await self.broadcast(self._place, told | {"timestamp": timestamp()})
+        who = {"user_id": self.caller.user_id, "username": self.caller.username}
+        told = {"type": "typing", **who, **where, "expires_in": conf.CHAT_TYPING_SECONDS, "timestamp": timestamp()}
+        await self.broadcast(self._place, told)
 
     async def on_typing_stopped(self, frame: Frame) -> None:
         """`typing_stopped`: before the time is over."""
@@ -211,7 +215,7 @@ class ChatConsumer(BaseConsumer):
                 while (batch := await feed.next()) is not None:
                     for event in batch.events:
                         await self._heed(event)
-                    if batch.reason:
+                    if batch.reason and self._tells_answers:
                         # Some may have begun without our hearing of it.
                         await self._offer_running()
         except Exception:
@@ -224,7 +228,7 @@ class ChatConsumer(BaseConsumer):
             return
         if event.type == Type.SESSION_LEFT:
             self.end(Forbidden.close_code, "Forbidden")
-        elif event.type == Type.MESSAGE_STARTED:
+        elif event.type == Type.MESSAGE_STARTED and self._tells_answers:
             # The answer to a question of this socket is told by who asked it, with its `ref`.
             while self._asking:
                 await asyncio.wait(self._asking)

@@ -139,3 +139,4 @@ class ConversationSerializer(serializers.Serializer[Any]):
     title = serializers.CharField()
     updated_at = serializers.DateTimeField()
     running_message_id = serializers.UUIDField(allow_null=True)
+    session_id = serializers.UUIDField(allow_null=True)

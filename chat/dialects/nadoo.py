@@ -92,9 +92,9 @@ class NadooFrames:
                 return [{"type": "sources", **data}]
             case Type.TOOL_CALL:
                 return [{"type": "agent_tool_call", "tool_name": data["name"], **data}]
-            case "tool.result":
-                return [{"type": "agent_tool_result", "tool_name": data.get("name", ""), **data}]
-            case "progress" | "approval.requested" | "approval.decided":
+            case Type.TOOL_RESULT:
+                return [_tool_result(data)]
+            case "progress" | Type.APPROVAL_REQUESTED | Type.APPROVAL_DECIDED:
                 return [{**data, "type": event.type.replace(".", "_")}]
             case Type.USAGE if words.tells_usage:
                 return [_usage(data)]
@@ -118,6 +118,10 @@ class NadooFrames:
             "tokens_used": self._snapshot.usage.get("output_tokens", 0),
             "response_time": round(max(0, event.at - began) / 1000, 3),
         }
+
+
+def _tool_result(data: dict[str, Any]) -> Frame:
+    return {"type": "agent_tool_result", "tool_name": data["name"], "result": data.get("content", data.get("error")), **data}
 
 
 def _usage(data: dict[str, Any]) -> Frame:

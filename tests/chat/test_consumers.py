@@ -518,3 +518,24 @@ async def test_the_question_is_kept_with_its_author(alice, worker):
     assert question.conversation.session.name == "session-abc"
     assert json.loads(question.text.removeprefix("!script "))
     await socket.leave()
+
+
+async def test_a_page_that_reads_streams_is_told_no_answers_unasked(alice, worker):
+    page, other = await connect(alice, query={"answers": "no"}), await connect(alice)
+    other.say(chat(*TEXT))
+    message_id = (await answer_frames(other))[0]["message_id"]
+    assert (await page.answer({"type": "ping"}))["type"] == "pong"
+    page.say({"type": "resume", "message_id": message_id})
+    assert text(await answer_frames(page)) == WHOLE
+    await page.leave()
+    await other.leave()
+
+
+async def test_typing_says_where_and_who(alice, carol, stores):
+    await share(alice, carol)
+    hers, other = await connect(alice), await connect(carol)
+    hers.say({"type": "typing", "chat_id": "c"})
+    assert (await next_of(other, "typing")).items() >= {"chat_id": "c", "username": "alice"}.items()
+    assert (await hers.answer({"type": "typing", "chat_id": 5}))["code"] == "invalid_request"
+    await hers.leave()
+    await other.leave()

@@ -5,7 +5,7 @@ const STORE = "throughline-draft:";
 export class Composer {
   /**
    * @param {{form: HTMLFormElement, field: HTMLTextAreaElement, send: HTMLButtonElement, stop: HTMLButtonElement}} elements
-   * @param {{onSend: (question: string) => void, onStop: () => void, onBusy: () => void}} hooks
+   * @param {{onSend: (question: string) => void, onStop: () => void, onBusy: () => void, onTyping: () => void}} hooks
    */
   constructor({ form, field, send, stop }, hooks) {
     this._field = field;
@@ -17,7 +17,10 @@ export class Composer {
     this._isBusy = false;
     /** What was typed before this script was loaded. */
     this._early = field.value;
-    field.addEventListener("input", () => this._onInput());
+    field.addEventListener("input", () => {
+      this._onInput();
+      hooks.onTyping();
+    });
     field.addEventListener("keydown", (event) => this._onKey(event));
     form.addEventListener("submit", (event) => {
       event.preventDefault();

@@ -5,6 +5,7 @@ import { newKey, RequestError } from "./api.js";
 import { Composer } from "./composer.js";
 import { ConversationList, UNTITLED } from "./conversations.js";
 import { Drawer } from "./drawer.js";
+import { Live } from "./live.js";
 import { Naming } from "./naming.js";
 import { Notice } from "../events/notice.js";
 import { StickyScroll } from "./scrolling.js";
@@ -34,6 +35,7 @@ class ChatPage {
     const onError = (/** @type {unknown} */ error) => this._onError(error);
     this._drawer = new Drawer({ drawer: byId("drawer"), toggle: byId("drawer-toggle"), close: byId("drawer-close"), shade: byId("drawer-shade"), rest: byId("conversation") });
     this._notice = new Notice({ box: byId("notice"), words: byId("notice-words"), retry: byId("notice-retry"), login: byId("notice-login"), dismiss: byId("notice-dismiss") });
+    this._live = new Live({ note: byId("typing-note") });
     this._list = new ConversationList(
       { list: byId("conversation-list"), note: byId("conversation-note"), more: byId("conversation-more") },
       { onOpen: (id) => this._go(id), onChange: () => this._showTitle(), onError },
@@ -46,6 +48,7 @@ class ChatPage {
         onRunning: () => this._showRunning(),
         onFinished: (status) => this._onFinished(status),
         onStreamState: (key, state, detail) => connection.set(key, state, detail),
+        onCancel: (messageId) => this._live.cancel(messageId),
         onError,
       },
     );
@@ -54,6 +57,7 @@ class ChatPage {
       {
         onSend: (question) => this._send(question, this._keyFor(question)),
         onStop: () => this._thread.stop().catch(onError),
+        onTyping: () => this._live.typing(),
         onBusy: () => announce("An answer is being written. Wait for it, or stop it."),
       },
     );
@@ -97,7 +101,9 @@ class ChatPage {
     if (window.matchMedia("(pointer: fine)").matches) this._composer.focus();
     try {
       await opening;
-      if (this._thread.conversationId === id) this._showNote("");
+      if (this._thread.conversationId !== id) return;
+      this._live.enter(this._list.find(id ?? "")?.session_id ?? null, id);
+      this._showNote("");
     } catch (error) {
       if (this._thread.conversationId !== id || isAborted(error)) return;
       if (isNotFound(error)) return this._showNote(failureWords({ reason: "not_found" }).words);
@@ -121,6 +127,7 @@ class ChatPage {
     this._sending = sent;
     this._refused = null;
     this._notice.hide();
+    this._live.stopTyping();
     this._thread.send({
       question,
       key,

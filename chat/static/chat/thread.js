@@ -10,6 +10,8 @@ import { isRunning } from "./words.js";
 /** How often the finished message is fetched when the server has not written it down yet, and the first wait in between. */
 const SETTLE_ATTEMPTS = 6;
 const SETTLE_MS = 150;
+/** How long a stop by the socket has before it is asked for by a request as well: asking twice changes nothing. */
+const CANCEL_MS = 2_000;
 
 /** @typedef {import("./message-view.js").Message} Message */
 
@@ -17,7 +19,7 @@ export class Thread {
   /**
    * @param {{list: HTMLElement, earlier: HTMLButtonElement, scroll: import("./scrolling.js").StickyScroll}} elements
    * @param {{onRetry: (question: string) => void, onRunning: () => void, onFinished: (status: string) => void,
-   *   onStreamState: (key: string, state: any, detail: any) => void, onError: (error: unknown) => void}} hooks
+   *   onStreamState: (key: string, state: any, detail: any) => void, onCancel: (messageId: string) => boolean, onError: (error: unknown) => void}} hooks
    */
   constructor({ list, earlier, scroll }, hooks) {
     this._list = list;
@@ -279,15 +281,23 @@ export class Thread {
   /** Asks the server to stop all that is being written in this conversation. */
   async stop() {
     const stopping = this.running.filter((view) => view.status !== "stopping");
-    for (const view of stopping) {
-      const before = view.status ?? "running";
-      view.setStatus("stopping");
-      try {
-        await request(stopPath(view.id ?? ""), { method: "POST" });
-      } catch (error) {
-        view.unstop(before);
-        throw error;
-      }
+    await Promise.all(stopping.map((view) => this._stopOne(view)));
+  }
+
+  /** @param {MessageView} view */
+  async _stopOne(view) {
+    const before = view.status ?? "running";
+    const id = view.id ?? "";
+    view.setStatus("stopping");
+    if (this._hooks.onCancel(id)) {
+      await new Promise((resolve) => setTimeout(resolve, CANCEL_MS));
+      if (view.status !== "stopping" || this._views.get(id) !== view) return;
+    }
+    try {
+      await request(stopPath(id), { method: "POST" });
+    } catch (error) {
+      view.unstop(before);
+      throw error;
     }
   }
 }

@@ -56,6 +56,13 @@ export function statusWords(status) {
   return RUNNING.get(status ?? "") ?? "";
 }
 
+/** @param {string[]} names  who is typing now */
+export function typingWords(names) {
+  if (names.length === 0) return "";
+  if (names.length === 1) return `${names[0]} is typing…`;
+  return names.length === 2 ? `${names[0]} and ${names[1]} are typing…` : "Several people are typing…";
+}
+
 /** @param {string|null} status */
 export function isRunning(status) {
   return status === "queued" || status === "running" || status === "awaiting_approval";

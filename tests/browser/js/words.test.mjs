@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { answerErrorWords, connectionWords, durationWords, engineWords, failureWords, isRunning, statusWords } from "../../../static/chat/words.js";
+import { answerErrorWords, connectionWords, durationWords, engineWords, failureWords, isRunning, statusWords, typingWords } from "../../../static/chat/words.js";
 
 test("durations are said in words", () => {
   assert.deepEqual([0, 1, 1000, 1001, 89_000, 90_000, 150_000].map(durationWords), [
@@ -53,6 +53,10 @@ test("what runs is said to run", () => {
   assert.deepEqual(["queued", "running", "awaiting_approval", "completed", "failed", "cancelled", null].map(isRunning), [true, true, true, false, false, false, false]);
   for (const status of ["queued", "running", "awaiting_approval", "sending", "stopping", "cancelled"]) assert.notEqual(statusWords(status), "");
   for (const status of ["completed", "failed", null]) assert.equal(statusWords(status), "");
+});
+
+test("who is typing is said of one, of two, and of more without their names", () => {
+  assert.deepEqual([[], ["alice"], ["alice", "bob"], ["a", "b", "c"]].map(typingWords), ["", "alice is typing…", "alice and bob are typing…", "Several people are typing…"]);
 });
 
 test("what a proxy refuses as too large is said in our words, what the server refuses in its own", () => {

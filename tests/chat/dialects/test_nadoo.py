@@ -12,6 +12,10 @@ from tests.chat.dialects.test_docsgpt import COMPLETED, STARTED
 
 GOLDEN = Path(__file__).parent / "golden" / "nadoo"
 SOURCES = ("sources", {"sources": [{"index": 1, "title": "Tëa", "text": "Tea is hot."}], "missing": ["docs"]})
+REQUESTED = (
+    "approval.requested",
+    {"batch_id": "b", "kind": "tool_call", "approvals": [{"approval_id": "a", "subject": "x", "title": "calculator"}]},
+)
 FAILED = ("run.failed", {"conversation_id": "c1", "code": "producer_stale", "message": "It died.", "retryable": True})
 
 CASES = {
@@ -32,10 +36,10 @@ CASES = {
         ("reasoning.delta", {"block": 1, "text": "Let me see"}),
         ("reasoning.end", {"block": 1}),
         ("tool.call", {"call_id": "x", "name": "calculator", "arguments": {"expression": "1+1"}}),
-        ("approval.requested", {"call_id": "x", "type": "mine"}),
-        ("approval.decided", {"call_id": "x", "approved": True}),
+        REQUESTED,
+        ("approval.decided", {"approval_id": "a", "batch_id": "b", "kind": "tool_call", "subject": "x", "status": "approved"}),
         ("progress", {"message": "calculating"}),
-        ("tool.result", {"call_id": "x", "name": "calculator", "result": 2}),
+        ("tool.result", {"call_id": "x", "name": "calculator", "status": "completed", "content": 2, "execution_id": "e"}),
         ("text.start", {"block": 2}),
         ("text.delta", {"block": 2, "text": "Two."}),
         ("text.end", {"block": 2}),

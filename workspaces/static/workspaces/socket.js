@@ -65,7 +65,7 @@ export class ResumingSocket {
 
   _connect() {
     const query = new URLSearchParams({ client: this._client, since: this.cursor });
-    const socket = new WebSocket(`${this._address}?${query}`);
+    const socket = new WebSocket(`${this._address}${this._address.includes("?") ? "&" : "?"}${query}`);
     this._socket = socket;
     this._heardAt = Date.now();
     this._onState(this._attempt === 0 ? "connecting" : "reconnecting", { attempt: this._attempt });
