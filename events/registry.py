@@ -17,7 +17,7 @@ from events.exceptions import InvalidRequest, NotFound
 from events.outbox import publish_with_commit
 from events.publishing import Publication
 
-ENDED = (4410, "Ended by an operator")
+ENDED = (4403, "Ended by an operator")
 """What a connection is closed with on command."""
 
 PAGE = 50

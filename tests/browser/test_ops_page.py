@@ -68,7 +68,7 @@ def test_sockets_are_counted_and_one_is_disconnected(visit: Visit, guest: str) -
     expect(page.locator("#sockets")).to_have_text("1")
     row = rows(page, f"user_{guest}").filter(has_text="/ws/chat/a-session")
     row.get_by_role("button", name="Disconnect").click()
-    assert other.evaluate("window.wasClosed") == [4410, "Ended by an operator"]
+    assert other.evaluate("window.wasClosed") == [4403, "Ended by an operator"]
     expect(page.locator("#sockets")).to_have_text("0")
     expect(row).to_have_count(0)
 
@@ -90,7 +90,7 @@ def test_everything_of_a_user_is_disconnected_after_a_question(visit: Visit, gue
     page.get_by_role("button", name="Disconnect this user").click()
     expect(page.locator("#end-question")).to_contain_text(f"user_{guest}")
     page.locator("#end-dialog").get_by_role("button", name="Disconnect").click()
-    expect(other).to_have_title(re.compile("4410 4410$"))
+    expect(other).to_have_title(re.compile("4403 4403$"))
     page.get_by_label("Only those of the user with the id").fill("")
     page.get_by_role("button", name="Show").click()
     expect(page.locator("#connections tr").first).to_be_visible()

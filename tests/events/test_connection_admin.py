@@ -62,7 +62,7 @@ def test_the_chosen_or_a_user_are_disconnected_and_who_did_it_is_on_record(board
     client = someone(staff=True)
     assert "2 connections are being ended" in client.post(page, {"id": ["c0", "c2"]}, follow=True).content.decode()
     client.post(f"{page}?user=ann", {"end_user": "ann"})
-    how = {"code": 4410, "reason": "Ended by an operator", "by": "user_True"}
+    how = {"code": 4403, "reason": "Ended by an operator", "by": "user_True"}
     assert commands(valkey) == [{"connection_id": "c0"} | how, {"connection_id": "c2"} | how, {"user_id": "ann"} | how]
     assert "No connection was chosen" in client.post(page, follow=True).content.decode()
 

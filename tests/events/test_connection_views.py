@@ -162,7 +162,7 @@ async def test_everything_of_a_user_is_ended(ask, listen, alice):
     status, body = await ask(f"/api/v1/users/{alice.public_id}/disconnect", method="POST")
     assert (status, body) == (202, {"user_id": alice.public_id})
     await exchange.over(seconds=1)
-    await until(lambda: ended == [(4410, "Ended by an operator")], seconds=1)
+    await until(lambda: ended == [(4403, "Ended by an operator")], seconds=1)
     assert others == []
 
 
