@@ -8,6 +8,7 @@ from typing import Any, TypedDict
 from urllib.parse import unquote
 
 from django.contrib.auth import authenticate
+from django.contrib.auth.hashers import make_password
 from django.db import transaction
 from django.db.models import QuerySet
 from django.utils import timezone
@@ -66,13 +67,15 @@ def ensure_user(
 
     A user that exists keeps its password and rights: this may run at every start.
     """
-    defaults: dict[str, Any] = {"is_staff": is_staff, "is_superuser": is_superuser}
+    # Hashed only for a new user: it takes its time.
+    defaults: dict[str, Any] = {
+        "is_staff": is_staff,
+        "is_superuser": is_superuser,
+        "password": lambda: make_password(password),
+    }
     if public_id:
         defaults["public_id"] = public_id
-    user, is_new = User.objects.get_or_create(username=username, defaults=defaults)
-    if is_new:
-        user.set_password(password)
-        user.save(update_fields=["password"])
+    user, _ = User.objects.get_or_create(username=username, defaults=defaults)
     if organization is not None:
         Membership.objects.get_or_create(organization=organization, user=user, defaults={"role": role})
     return user
