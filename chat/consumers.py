@@ -5,6 +5,7 @@ What may not be lost is read from logs: an answer from its own, and that one has
 """
 
 import asyncio
+import hashlib
 import logging
 import uuid
 from collections.abc import Callable
@@ -103,11 +104,10 @@ class ChatConsumer(BaseConsumer):
     async def on_chat(self, frame: Frame) -> None:
         """`chat {content, chat_id?, application_id?, id?}`: a question."""
         given = {"content": frame.get("message"), "chat_id": frame.get("conversation_id")} | frame
-        given["id"] = str(frame.get("id") or frame.get("ref") or "")
         serializer = ChatFrameSerializer(data={name: value for name, value in given.items() if value is not None})
         if not serializer.is_valid():
             raise InvalidRequest(first_error(serializer.errors))
-        self.work(self._ask(serializer, ref=frame.get("ref", frame.get("id"))), name="question")
+        self.work(self._ask(serializer, frame), name="question")
 
     on_message = on_chat
 
@@ -147,9 +147,9 @@ class ChatConsumer(BaseConsumer):
 
     # What takes longer.
 
-    async def _ask(self, serializer: ChatFrameSerializer, *, ref: object) -> None:
+    async def _ask(self, serializer: ChatFrameSerializer, frame: Frame) -> None:
         question = serializer.to_question(session=self.chat_session)
-        key = serializer.validated_data["id"]
+        body = to_json(serializer.validated_data)
         asking = asyncio.get_running_loop().create_future()
         self._asking.add(asking)
         try:
@@ -157,11 +157,11 @@ class ChatConsumer(BaseConsumer):
                 questions.ask,
                 caller=self.caller,
                 question=question,
-                idempotency_key=f"chat:{self.chat_session.pk}:{key}" if key else "",
-                body=to_json(serializer.validated_data).encode(),
+                idempotency_key=_key(self.chat_session, frame, body),
+                body=body.encode(),
             )
             if answer.pk not in self._known:
-                self._tell_answer(answer.pk, about=with_ref({}, ref))
+                self._tell_answer(answer.pk, about=with_ref({}, frame.get("ref", frame.get("id"))))
         finally:
             self._asking.discard(asking)
             asking.set_result(None)
@@ -290,6 +290,20 @@ async def tell_left(place: str, user_id: str) -> None:
 
 
 on_left("chat", tell_left)
+
+
+def _key(session: ChatSession, frame: Frame, body: str) -> str:
+    """By which a question that is sent again is known: its `id`; its `ref` only with what is asked.
+
+    Clients count refs anew on each connection. Empty: it has neither.
+    """
+    if frame.get("id") not in (None, ""):
+        named = ["id", frame["id"]]
+    elif frame.get("ref") not in (None, ""):
+        named = ["ref", frame["ref"], body]
+    else:
+        return ""
+    return f"chat:{session.pk}:{hashlib.sha256(to_json(named).encode()).hexdigest()}"
 
 
 async def _patiently(ask: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:

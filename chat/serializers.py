@@ -79,11 +79,10 @@ class QuestionSerializer(AskingSerializer):
 
 
 class ChatFrameSerializer(AskingSerializer):
-    """The frame that asks on the chat socket. `id`: the same question again is not asked again."""
+    """The frame that asks on the chat socket."""
 
     content = CleanCharField(trim_whitespace=False)
     chat_id = CleanCharField(required=False, allow_blank=True, allow_null=True, default="", max_length=255)
-    id = CleanCharField(required=False, allow_blank=True, default="", max_length=150)
 
     def validate_content(self, value: str) -> str:
         """Not only spaces, and not too long."""

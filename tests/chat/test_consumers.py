@@ -291,6 +291,18 @@ async def test_a_question_sent_again_after_a_reconnect_is_asked_once(alice, work
     await socket.leave()
 
 
+async def test_a_ref_used_again_is_the_same_question_only_with_the_same_words(alice, worker):
+    said = []
+    for content, ref in (("one", 1), ("two", 1), ("two", 1), ("two", {"any": "value" * 100})):
+        socket = await connect(alice)
+        socket.say({"type": "chat", "content": content, "ref": ref})
+        said.append((await answer_frames(socket))[0])
+        await socket.leave()
+    assert [frame["ref"] for frame in said[:3]] == [1, 1, 1]
+    assert said[1] == said[2]
+    assert len({frame["message_id"] for frame in said}) == 3
+
+
 @pytest.mark.parametrize(
     ("frame", "word"),
     [
