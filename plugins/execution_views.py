@@ -1,9 +1,13 @@
-"""Plugins and executions over REST, for plugins in any language and for the page."""
+"""Plugins and executions over REST, for plugins in any language and for the page; and the page."""
 
 import sys
 from io import BytesIO
 from typing import Any
 
+from django.contrib.auth.decorators import login_required
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.views.decorators.csrf import ensure_csrf_cookie
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -23,6 +27,13 @@ from plugins.execution_serializers import (
     PluginSerializer,
 )
 from plugins.models import Execution
+
+
+@login_required
+@ensure_csrf_cookie
+def plugins_page(request: HttpRequest) -> HttpResponse:
+    """`/plugins`: executions, and what each does, live and afterwards."""
+    return render(request, "pages/plugins.html")
 
 
 class BatchParser(SmallJSONParser):

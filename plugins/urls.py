@@ -5,6 +5,7 @@ from django.urls import path
 from plugins import execution_views, views
 
 urlpatterns = [
+    path("plugins", execution_views.plugins_page, name="plugins"),
     path("api/v1/connections", views.ConnectionsView.as_view()),
     path("api/v1/connections/<str:connection_id>", views.ConnectionView.as_view()),
     path("api/v1/plugins", execution_views.PluginsView.as_view()),
