@@ -1,11 +1,25 @@
 """An application with tools that ask first, and that count how often they were really called."""
 
+import json
+from datetime import timedelta
+
 import pytest
+import redis
+from django.utils import timezone
 
 from accounts.threads import in_thread
+from chat.approvals.requesting import Batch, Item, request
+from chat.continuation import Continuation
+from chat.engines.base import ToolCall
 from chat.models import Application, Approval, Conversation
+from chat.run_events import Type
+from chat.services import runs
+from chat.services.questions import message_stream
+from events import journal
+from events.event import Event, EventId
+from events.publishing import now_ms
 from plugins.tools.registry import Tool, register, unregister
-from tests.chat.conftest import _person, asked, run_of, until
+from tests.chat.conftest import _person, ask, asked, run_of, until
 
 SCHEMA = {
     "type": "object",
@@ -83,7 +97,34 @@ def join(message, other):
     Conversation.objects.get(pk=message.conversation_id).participants.get_or_create(user_id=other.pk)
 
 
-def people(count, organization=None):
+def people(count):
     """So many callers."""
-    del organization
     return [_person(f"person{number}") for number in range(count)]
+
+
+def opened(caller, *items, also=(), **fields):
+    """Approvals of a stored run that waits, made without a worker: its message, and they in their order."""
+    message = ask(caller, application_id="app_pay")
+    for other in also:
+        join(message, other)
+    claim = runs.claim(message_id=message.pk, worker="w")
+    items = items or (Item("call_1", "pay", PAY, SCHEMA),)
+    batch = Batch("tool_call", items, **fields)
+    continuation = Continuation((), "", tuple(ToolCall(each.subject, each.title, each.payload) for each in items), {})
+    write = request(message_id=message.pk, batch=batch, continuation=continuation.as_json())
+    event = Event(EventId(2, 0), Type.APPROVAL_REQUESTED, batch.event(), now_ms())
+    journal.commit(stream=message_stream(message.pk), lease=claim.lease, events=[event], also=write)
+    return message, list(Approval.objects.filter(run_id=message.pk).order_by("position"))
+
+
+def feed_of(redis_url, caller, kind):
+    """The payloads of that type in a user's feed."""
+    with redis.Redis.from_url(redis_url) as client:
+        entries = client.xrange(f"tl:{{user:{caller.user_id}}}")
+    found = [json.loads(entry[b"e"]) for _, entry in entries]
+    return [each["data"]["payload"] for each in found if each["type"] == kind]
+
+
+def expire(message):
+    """What waits of an answer is too late now."""
+    Approval.objects.filter(run_id=message.pk, status="pending").update(expires_at=timezone.now() - timedelta(seconds=1))
