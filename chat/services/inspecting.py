@@ -6,7 +6,7 @@ from typing import Any
 from django.db import connection
 from django.db.models import Q, QuerySet
 
-from chat.models import Conversation, Message, Run
+from chat.models import Approval, Conversation, Message, Run
 
 
 def living_workers(*, silent_for: float) -> int:
@@ -24,6 +24,11 @@ def runs_like(rows: QuerySet[Run], text: str) -> QuerySet[Run]:
 def messages_like(rows: QuerySet[Message], text: str) -> QuerySet[Message]:
     """Those of a message or conversation id, or written by a user."""
     return _like(rows, text, ids=("pk", "conversation_id"), words=_user("author"))
+
+
+def approvals_like(rows: QuerySet[Approval], text: str) -> QuerySet[Approval]:
+    """Those of an approval, batch or message id, or asked for or decided by a user."""
+    return _like(rows, text, ids=("pk", "batch_id", "run_id"), words=(*_user("requested_by"), *_user("decided_by")))
 
 
 def conversations_like(rows: QuerySet[Conversation], text: str) -> QuerySet[Conversation]:
