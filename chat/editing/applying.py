@@ -13,6 +13,7 @@ from chat.editing.policy import ROWS
 from chat.editing.tokens import SPACE
 
 _INDENT = re.compile(r"(?:\r\n|\n|\r)[ \t]*\Z")
+_BREAK = re.compile(r"(?:\r\n|\n|\r)[ \t]*")
 
 
 class _Splice(NamedTuple):
@@ -87,9 +88,9 @@ def _insertion(document: Document, change: Change) -> _Splice:
     after = document.chunk(UUID(change.insert_after_chunk_id))
     assert after is not None  # noqa: S101 - `checked` has seen it
     if after.tag in ITEMS and is_item(html, ITEMS[after.tag]):
-        return _Splice(after.end, after.end, html, after.tag == "tr", lead=_indent(document.html, after.start))
+        return _Splice(after.end, after.end, html, after.tag == "tr", lead=_indent(document.html, after.start, after.end))
     start, end = _flow_place(document, after)
-    return _Splice(end, end, html, lead=_indent(document.html, start))
+    return _Splice(end, end, html, lead=_indent(document.html, start, end))
 
 
 def _at_beginning(document: Document, html: str) -> _Splice:
@@ -97,8 +98,8 @@ def _at_beginning(document: Document, html: str) -> _Splice:
         place = _empty_place(document)
         return _Splice(place, place, html)
     first = document.chunks[0]
-    start, _ = _flow_place(document, first)
-    return _Splice(start, start, html, trail=_indent(document.html, start))
+    start, end = _flow_place(document, first)
+    return _Splice(start, start, html, trail=_indent(document.html, start, end))
 
 
 def _flow_place(document: Document, chunk: Chunk) -> tuple[int, int]:
@@ -123,9 +124,9 @@ def _empty_place(document: Document) -> int:
     return closing[0] if closing else element.inner_end
 
 
-def _indent(html: str, at: int) -> str:
-    """The line break and indentation before `at`, if only they are on its line."""
-    match = _INDENT.search(html, max(0, at - 200), at)
+def _indent(html: str, start: int, end: int) -> str:
+    """The line break and indentation before `[start, end)`, if only they are on its line; else what breaks the line behind it."""
+    match = _INDENT.search(html, max(0, start - 200), start) or _BREAK.match(html, end)
     return match[0] if match else ""
 
 

@@ -127,6 +127,9 @@ class BaseEngine:
     takes_tools = False
     """Whether it can ask for tools; one that cannot is offered none."""
 
+    edits = False
+    """Whether it can be asked for changes of documents, as JSON; where it cannot, rules propose them."""
+
     def stream(self, request: EngineRequest) -> AsyncGenerator[EnginePart, None]:
         """The parts of one answer, as they come; raises `EngineError`.
 

@@ -52,6 +52,8 @@ class OpenAIEngine(BaseEngine):
     refuse requests with tools).
     """
 
+    edits = True
+
     def __init__(
         self,
         *,

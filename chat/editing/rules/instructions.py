@@ -10,7 +10,7 @@ from dataclasses import dataclass
 LONGEST_NAME = 120
 """Without quotes, a name or text of the instruction has at most so many characters: this bounds what matching may cost."""
 _QUOTED = re.compile(
-    '"([^"]+)"|\u201c([^\u201c\u201d]+)\u201d|\u00ab([^\u00ab\u00bb]+)\u00bb|\u201e([^\u201e\u201c\u201d]+)[\u201c\u201d]'
+    '"([^"]*)"|\u201c([^\u201c\u201d]+)\u201d|\u00ab([^\u00ab\u00bb]+)\u00bb|\u201e([^\u201e\u201c\u201d]+)[\u201c\u201d]'
     "|(?<!\\w)'([^']+)'(?!\\w)|\u2018([^\u2018\u2019]+)\u2019|`([^`]+)`"
 )
 _MARKS = re.compile("[\x02\x03]")

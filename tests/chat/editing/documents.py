@@ -133,7 +133,7 @@ GET /v1/chat  HTTP/1.1
     "odd_space": "\f\n \t<p\n\tclass\n=\n'a'\n>one</p\n>\u00a0\u2003<p>\u200b two \u00a0</p>\x0b<p >three</p >\n\n\n\n",
     "arabic": '<html dir="rtl" lang="ar"><body><h1>\u0645\u0631\u062d\u0628\u0627</h1><p>\u0647\u0630\u0627 \u0646\u0635. \u0648\u0647\u0630\u0627 \u0622\u062e\u0631\u061f</p></body></html>',
     "japanese": "<h1>\u898f\u7d04</h1><p>\u672c\u898f\u7d04\u306f\u9069\u7528\u3055\u308c\u307e\u3059\u3002\u6599\u91d1\u306f\u6708\u984d\u3067\u3059\u3002\u89e3\u7d04\u306f\u81ea\u7531\u3067\u3059\u3002</p>",
-    "minified": '<!doctype html><title>m</title><link rel=stylesheet href=a.css><body><div id=r><h1>T</h1><p>a<p>b<ul><li>c<li>d</ul></div><script src=a.js></script>',
+    "minified": "<!doctype html><title>m</title><link rel=stylesheet href=a.css><body><div id=r><h1>T</h1><p>a<p>b<ul><li>c<li>d</ul></div><script src=a.js></script>",
     "data_image": '<p>Logo <img src="data:image/png;base64,iVBORw0KGgo=" alt="logo"> and <img src="data:image/svg+xml,&lt;svg onload=x&gt;"> end</p>',
     "styled": '<p style="color:red;position:fixed;top:0">cover</p><p style="COLOR : blue ; background:url(x.png)">blue</p><p style="color:red">red</p>',
     "plain_text": "Just a line of text.\nAnd another one, with 5 > 3 & 2 < 4.\n",

@@ -15,11 +15,85 @@ from chat.editing.tokens import Tokenizer
 from tests.chat.editing.documents import DOCUMENTS, large
 
 PIECES = [
-    *("<", ">", "/", "!", "--", '"', "'", "=", " ", "\n", "\r\n", "text", "&amp;", "&", "é", "\f", "<p>", "</p>", "<p", "<b>", "</b>"),
-    *("<ul>", "</ul>", "<li>", "</li>", "<table>", "</table>", "<tr>", "<td>", "</td>", "</tr>", "<div>", "</div>", "<h1>", "</h2>"),
-    *("<script>", "</script>", "<!--", "-->", "<svg>", "</svg>", "<title>", "</title>", "<a href='x'>", "</a>", "<img src=x>", "<br/>"),
-    *("<![CDATA[", "]]>", "<select>", "<option>", "<textarea>", "<template>", "</template>", "<body>", "</body>", "<head>", "<html>"),
-    *("<p onclick=x>", "<dl><dt>", "<dd>", "<pre>", "</pre>", "<tbody>", "<caption>", "<button>", "<foreignObject>", "<?x", "<o:p>"),
+    *(
+        "<",
+        ">",
+        "/",
+        "!",
+        "--",
+        '"',
+        "'",
+        "=",
+        " ",
+        "\n",
+        "\r\n",
+        "text",
+        "&amp;",
+        "&",
+        "é",
+        "\f",
+        "<p>",
+        "</p>",
+        "<p",
+        "<b>",
+        "</b>",
+    ),
+    *(
+        "<ul>",
+        "</ul>",
+        "<li>",
+        "</li>",
+        "<table>",
+        "</table>",
+        "<tr>",
+        "<td>",
+        "</td>",
+        "</tr>",
+        "<div>",
+        "</div>",
+        "<h1>",
+        "</h2>",
+    ),
+    *(
+        "<script>",
+        "</script>",
+        "<!--",
+        "-->",
+        "<svg>",
+        "</svg>",
+        "<title>",
+        "</title>",
+        "<a href='x'>",
+        "</a>",
+        "<img src=x>",
+        "<br/>",
+    ),
+    *(
+        "<![CDATA[",
+        "]]>",
+        "<select>",
+        "<option>",
+        "<textarea>",
+        "<template>",
+        "</template>",
+        "<body>",
+        "</body>",
+        "<head>",
+        "<html>",
+    ),
+    *(
+        "<p onclick=x>",
+        "<dl><dt>",
+        "<dd>",
+        "<pre>",
+        "</pre>",
+        "<tbody>",
+        "<caption>",
+        "<button>",
+        "<foreignObject>",
+        "<?x",
+        "<o:p>",
+    ),
 ]
 html_soup = st.lists(st.sampled_from(PIECES), max_size=40).map("".join) | st.text(max_size=60)
 
@@ -48,11 +122,13 @@ def test_sanitising_a_chunk_of_a_document_takes_nothing_from_it(name):
     for chunk in document.chunks:
         html = document.html_of(chunk)
         clean = sanitised(html, rows=chunk.tag == "tr")
-        assert said(clean) == said(html), html
+        (text, marks), (clean_text, clean_marks) = said(html), said(clean)
+        assert clean_text == text
+        assert marks <= clean_marks, html
 
 
 def said(html):
-    """Start tags with their attributes, text and comments, as Python's own parser reads them; what is implied may be written."""
+    """The text; start tags with their attributes, and comments: as Python's own parser reads them."""
     found = []
 
     class Reader(HTMLParser):
@@ -69,8 +145,7 @@ def said(html):
     reader.feed(html)
     reader.close()
     texts = "".join(each for each in found if isinstance(each, str))
-    # Misnested formatting is opened again, as browsers do.
-    return texts, list(dict.fromkeys(str(each) for each in found if not isinstance(each, str) and each[0] != "tbody"))
+    return texts, {str(each) for each in found if not isinstance(each, str)}
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)
