@@ -10,6 +10,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.safestring import SafeString
 
+from chat.approvals import admin as approvals_admin  # noqa: F401 - registers them
 from chat.models import Application, ChatSession, Conversation, Message, Participant, Run, SessionParticipant, Worker
 from chat.services import applications, inspecting
 from chat.services.questions import message_stream
@@ -58,11 +59,29 @@ class ApplicationForm(forms.ModelForm):  # type: ignore[type-arg]  # not generic
         return fields
 
 
+def _user_id(request: HttpRequest) -> str:
+    return str(request.user.public_id)  # type: ignore[union-attr]
+
+
 @admin.register(Application)
 class ApplicationAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # not generic when it runs
     """Configured assistants: the one thing here that people edit."""
 
     form = ApplicationForm
+
+    def save_model(self, request: HttpRequest, obj: Application, form: Any, change: bool) -> None:  # noqa: ARG002 - Django's signature
+        """Saved by the service, which tells the workspaces."""
+        applications.save(application=obj, changed_by=_user_id(request))
+
+    def delete_model(self, request: HttpRequest, obj: Application) -> None:
+        """Deleted by the service."""
+        applications.delete(application=obj, changed_by=_user_id(request))
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Application]) -> None:
+        """Each deleted by the service."""
+        for each in queryset:
+            self.delete_model(request, each)
+
     list_display = ("public_id", "name", "organization", "engine", "model")
     list_select_related = ("organization",)
     search_fields = ("public_id", "name", "organization__public_id")

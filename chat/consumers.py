@@ -42,6 +42,8 @@ class ChatConsumer(BaseConsumer):
     """`/ws/chat/{session_id}`: see `docs/reference/sockets.md`."""
 
     subprotocols = tuple(VOCABULARIES)
+    _place = ""
+    _typing: asyncio.TimerHandle | None = None
 
     async def opened(self) -> None:
         """Enters the session, and begins to hear of its answers."""
@@ -53,7 +55,6 @@ class ChatConsumer(BaseConsumer):
         """Answers that were begun to be told here, and those that are asked for."""
         self._resumed: set[uuid.UUID] = set()
         self._asking: set[asyncio.Future[None]] = set()
-        self._typing: asyncio.TimerHandle | None = None
         self._tells_answers = self.query.get("answers") != "no"
         """Whether unasked: a page that reads answers as event streams does not want them twice."""
         self._mine = to_json({"user_id": self.caller.user_id})[1:-1]
@@ -89,6 +90,8 @@ class ChatConsumer(BaseConsumer):
 
     async def gone(self) -> None:
         """Leaves, and tells the others if this was the user's last connection."""
+        if not self._place:
+            return  # refused before it came in
         await self._stop_typing()
         user_id = self.caller.user_id
         if await current_presence().leave(place=self._place, user_id=user_id, connection_id=self.connection_id):

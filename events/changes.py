@@ -25,3 +25,18 @@ class SourceChange:
 
 source_changed = Signal()
 """Carries `change`, a `SourceChange`."""
+
+
+@dataclass(frozen=True, slots=True)
+class ApplicationChange:
+    """That an application of an organisation was `added`, `updated` or `deleted`; fields as in `SourceChange`."""
+
+    organization_pk: int
+    application_id: str
+    name: str
+    action: str
+    changed_by: str
+
+
+application_changed = Signal()
+"""Carries `change`, an `ApplicationChange`."""

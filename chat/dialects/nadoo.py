@@ -38,6 +38,8 @@ VOCABULARIES = {
 }
 """By the name a client chooses: as in `?dialect=`."""
 DEFAULT = "nadoo"
+WHOLE_CHARS = 150_000
+"""How much of an answer its last frame repeats: as JSON in ASCII each may take six bytes."""
 
 
 class NadooFrames:
@@ -114,10 +116,17 @@ class NadooFrames:
     def _whole(self, event: Event) -> Frame:
         began = event.at if self._began is None else self._began
         return {
-            "full_response": "".join(self._snapshot.text),
+            **_full("".join(self._snapshot.text)),
             "tokens_used": self._snapshot.usage.get("output_tokens", 0),
             "response_time": round(max(0, event.at - began) / 1000, 3),
         }
+
+
+def _full(text: str) -> Frame:
+    """The whole text, if a frame can hold it: many clients close a socket at a message above a mebibyte."""
+    if len(text) <= WHOLE_CHARS:
+        return {"full_response": text}
+    return {"full_response": text[:WHOLE_CHARS], "full_response_truncated": True}
 
 
 def _tool_result(data: dict[str, Any]) -> Frame:

@@ -5,11 +5,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from django.conf import settings
+from django.db import transaction
 
 from accounts.caller import Caller
 from accounts.models import Organization
 from chat.conf import conf
 from chat.models import Application
+from events.changes import ApplicationChange, application_changed
 from events.exceptions import NotFound
 from knowledge.models import Source
 from plugins.tools.registry import tools
@@ -21,6 +23,35 @@ def application_of(*, caller: Caller, application_id: str) -> Application:
     if found is None:
         raise NotFound("There is no such application.")
     return found
+
+
+@transaction.atomic
+def save(*, application: Application, changed_by: str) -> None:
+    """Saves an application, new or changed, and has the workspaces of its organisation told, by whom (a public id)."""
+    before = Application.objects.filter(pk=application.pk).first()
+    application.save()
+    if before is not None and before.organization_id != application.organization_id:
+        _announce(before, "deleted", changed_by)
+        before = None
+    _announce(application, "added" if before is None else "updated", changed_by)
+
+
+@transaction.atomic
+def delete(*, application: Application, changed_by: str) -> None:
+    """Deletes an application; its conversations stay, and are answered as those without one."""
+    _announce(application, "deleted", changed_by)
+    application.delete()
+
+
+def _announce(application: Application, action: str, changed_by: str) -> None:
+    change = ApplicationChange(
+        organization_pk=application.organization_id,
+        application_id=application.public_id,
+        name=application.name,
+        action=action,
+        changed_by=changed_by,
+    )
+    application_changed.send(Application, change=change)
 
 
 def grounding_of(application: Application | None) -> dict[str, Any] | None:

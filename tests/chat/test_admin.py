@@ -4,6 +4,7 @@ from datetime import timedelta
 from html import unescape
 
 import pytest
+from asgiref.sync import async_to_sync
 from django.contrib import admin
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
@@ -11,8 +12,12 @@ from django.utils import timezone
 
 from chat.models import Application, ChatSession, Conversation, IdempotencyKey, Message, Participant, Run, Worker
 from chat.services import runs, sessions
+from events.broker.connect import connect
+from events.event import START
+from events.streams import Stream
 from knowledge.models import Source
 from tests.chat.conftest import ask
+from workspaces.models import Workspace
 
 pytestmark = pytest.mark.usefixtures("stores")
 
@@ -150,6 +155,36 @@ def test_an_application_takes_engine_model_prompt_tools_and_sources(application,
     assert (row.engine, row.model, row.system_prompt) == ("extractive", "m", "Be brief.")
     assert (row.tools, row.sources) == (["calculator"], [str(source.pk)])
     assert application()[1].sources == []
+
+
+def test_a_workspace_is_told_of_what_is_made_changed_and_deleted(admin_client, organization, application):
+    Workspace.objects.create(public_id="ws_1", organization=organization, name="W")
+    application(name="Newer")
+    admin_client.post(
+        "/admin/chat/application/add/", {"public_id": "app_b", "organization": organization.pk, "name": "B", "sources": ""}
+    )
+    pks = list(Application.objects.order_by("pk").values_list("pk", flat=True))
+    admin_client.post(f"/admin/chat/application/{pks[0]}/delete/", {"post": "yes"})
+    admin_client.post("/admin/chat/application/", {"action": "delete_selected", "_selected_action": pks[1:], "post": "yes"})
+    assert not Application.objects.exists()
+    told = [event.data["payload"] for event in told_in("ws_1")]
+    assert [(each["application_id"], each["action"]) for each in told] == [
+        *(("app_new", "updated"), ("app_b", "added"), ("app_new", "deleted"), ("app_b", "deleted")),
+    ]
+
+
+def told_in(workspace_id):
+    """The events of a workspace's stream."""
+    stream = Stream("workspace", workspace_id)
+
+    async def read():
+        broker = connect()
+        try:
+            return (await broker.read([(stream, START)], limit=100))[0].events
+        finally:
+            await broker.close()
+
+    return async_to_sync(read)()
 
 
 @pytest.mark.parametrize(

@@ -4,13 +4,14 @@
  * Answers are read as event streams, so the page works without it: stopping falls back to a request, and nobody is shown as typing.
  */
 
+import { newKey } from "../events/requests.js";
 import { ResumingSocket } from "../workspaces/socket.js";
 import { typingWords } from "./words.js";
 
 /** The server takes a user for typing for a few seconds after each sign of it. */
 const TYPING_EVERY_MS = 2_500;
-/** Where a page is whose conversation is shared with nobody. */
-const ALONE = "page";
+/** Where a page is whose conversation is shared with nobody: a name that nobody else can know. */
+const ALONE = `page-${newKey()}`;
 
 export class Live {
   /** @param {{note: HTMLElement}} elements */

@@ -140,6 +140,15 @@ def test_an_index_never_comes_twice_though_pieces_were_joined():
     assert [frame["index"] for frame in first + told(events("answer")[3:], by) if "index" in frame] == [0, 1]
 
 
+def test_the_last_frame_of_a_very_long_answer_stays_below_what_clients_take():
+    long = [STARTED, ("text.start", {"block": 1}), *[("text.delta", {"block": 1, "text": "é" * 10_000})] * 30, COMPLETED]
+    found = [Event(EventId(seq, 0), type_, data, 0) for seq, (type_, data) in enumerate(long, 1)]
+    end = told(found)[-1]
+    assert len(json.dumps(end)) < 2**20
+    assert (len(end["full_response"]), end["full_response_truncated"]) == (150_000, True)
+    assert text(told(found)) == "é" * 300_000
+
+
 def test_an_answer_that_comes_again_from_its_beginning_is_told_as_new():
     by = encoder()
     told(events("answer")[:4], by)
