@@ -9,7 +9,14 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 TESTS = Path("tests/browser/js")
-STATIC_FOLDERS = ("events/static", "chat/static", "knowledge/static", "notifications/static", "workspaces/static")
+STATIC_FOLDERS = (
+    "events/static",
+    "chat/static",
+    "knowledge/static",
+    "notifications/static",
+    "workspaces/static",
+    "plugins/static",
+)
 
 
 @pytest.fixture

@@ -113,7 +113,7 @@ export class Console {
     const execution = this._execution;
     if (!execution) return;
     const end = this._record.end?.timestamp ?? info?.ended_at ?? execution.ended_at;
-    const began = info?.started_at ?? execution.started_at ?? info?.created_at;
+    const began = info?.started_at ?? execution.started_at ?? (this._record.began || null);
     const facts = new Map([
       ["Plugin", execution.plugin],
       ["Began", timeWords(execution.created_at)],

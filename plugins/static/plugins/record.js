@@ -9,6 +9,8 @@ export class Record {
     /** The last frame's place: where a new connection goes on. */
     this.seq = 0;
     this.status = "";
+    /** When the first event was recorded. */
+    this.began = "";
     /** @type {Map<string, Step>} */
     this.steps = new Map();
     /** @type {Map<string, unknown>} The last value of each. */
@@ -45,6 +47,7 @@ export class Record {
     // Frames without a place are about the connection; one that is known was told again.
     if (typeof frame.seq !== "number" || frame.seq <= this.seq) return false;
     this.seq = frame.seq;
+    this.began ||= frame.timestamp;
     const data = frame.data ?? {};
     if (this.status === "pending") this.status = "running";
     if (frame.type === "step") this._step(data);

@@ -40,7 +40,7 @@ export function spanWords(from, to) {
 /** One line of the console for a frame. @param {any} frame @returns {{kind: string, level: string, words: string}} */
 export function lineOf(frame) {
   const data = frame.data ?? {};
-  const text = (/** @type {unknown} */ value) => valueText(value).replaceAll("\n", " ");
+  const text = (/** @type {unknown} */ value) => (typeof value === "string" ? value : (JSON.stringify(value) ?? ""));
   switch (frame.type) {
     case "log":
       return { kind: "log", level: String(data.level ?? "info"), words: valueText(data.message) };
