@@ -347,22 +347,33 @@ class BaseConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
             who = {"user_id": self.caller.user_id} if self._admission is not None else {}
             await self._write(to_json({"type": "connected", **who, **self.greeting(), "timestamp": timestamp()}))
 
-    async def _write(self, text: str) -> None:
+    async def _write(self, *texts: str) -> None:
+        """Sends frames in this order; each may wait SOCKET_WRITE_TIMEOUT for a reader that takes nothing."""
         if self._entered and not self._greeted:
             # Whatever `opened` tells, and whatever comes from a stream it follows: `connected` is first.
             await self._greet()
-        if self._closing:
-            return
         try:
-            async with asyncio.timeout(conf.SOCKET_WRITE_TIMEOUT):
-                await self.base_send({"type": "websocket.send", "text": text})
-            SOCKET_FRAMES_OUT.inc()
+            await self._write_in_time(texts)
         except TimeoutError:
             logger.info("A reader of %s took nothing for %g s.", self.scope["path"], conf.SOCKET_WRITE_TIMEOUT)
             self._give_up()
         except (OSError, RuntimeError):
             # Servers raise one or the other when the connection ended a moment ago; its last message is on its way to us.
             self._closing = True
+
+    async def _write_in_time(self, texts: Iterable[str]) -> None:
+        seconds, now = conf.SOCKET_WRITE_TIMEOUT, asyncio.get_running_loop().time
+        async with asyncio.timeout(seconds) as patience:
+            began = now()
+            for text in texts:
+                if self._closing:
+                    return
+                await self.base_send({"type": "websocket.send", "text": text})
+                SOCKET_FRAMES_OUT.inc()
+                # A timer for each frame would cost as much as the frame: it is set anew only for a reader that is slow.
+                if now() - began > seconds / 10:
+                    began = now()
+                    patience.reschedule(began + seconds)
 
     async def _close(self, code: int, reason: str) -> None:
         if self._closing:
@@ -422,8 +433,7 @@ class BaseConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
                 while (batch := await feed.next()) is not None:
                     if batch.reason and truncated is not None:
                         await self.tell(truncated(batch))
-                    for text in batch.texts(render):
-                        await self._write(text)
+                    await self._write(*batch.texts(render))
                     if batch.terminal and done is not None:
                         await done()
         except Exception:

@@ -36,11 +36,18 @@ def stack() -> Iterator[Stack]:
         stack.stop()
 
 
-async def verdicts(stack: Stack, cases: list[str] | None, *, at: int, exclude: tuple[str, ...] = ()) -> dict[str, str]:
-    """What the suite says of each case: the behaviour, and of the closing."""
+async def verdicts(stack: Stack, cases: list[str], *, at: int, exclude: tuple[str, ...] = ()) -> dict[str, str]:
+    """What the suite says of each case that did not pass; "passed" of the others."""
     url = stack.addresses[at].replace("http", "ws", 1) + "/ws/echo"
+    found = await ask(url, cases, exclude)
+    # The suite allows each case some seconds, whatever else the machine has to do meanwhile: those are asked once more.
+    late = [case for case, verdict in found.items() if "did not finish" in verdict]
+    return found | (await ask(url, late, ()) if late else {})
+
+
+async def ask(url: str, cases: list[str], exclude: tuple[str, ...]) -> dict[str, str]:
     try:
-        results = await run_fuzzingclient(url, cases, list(exclude), 2)
+        results = await run_fuzzingclient(url, cases, list(exclude))
     except FailureError as error:
         results = error.results
     return {
@@ -49,7 +56,7 @@ async def verdicts(stack: Stack, cases: list[str] | None, *, at: int, exclude: t
 
 
 async def test_every_case_passes(stack: Stack) -> None:
-    found = await verdicts(stack, None, at=0, exclude=DEFLATE)
+    found = await verdicts(stack, ["*"], at=0, exclude=DEFLATE)
     assert {case: verdict for case, verdict in found.items() if verdict != "passed"} == {}
     assert len(found) == CASES
     assert "Traceback" not in stack.logs()
