@@ -38,6 +38,16 @@ CHROMIUM_FLAGS = [
 ]
 
 
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+TOOL_PORT = _free_port()
+"""Where a test may serve what the tool `http_request` calls."""
+
+
 @pytest.fixture(scope="session")
 def own_database(database_url: str) -> Iterator[str]:
     """An empty database beside the test run's; gone afterwards."""
@@ -52,9 +62,7 @@ def own_database(database_url: str) -> Iterator[str]:
 def server(own_database: str, redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of `manage.py serve` with the scripted engine and the demo users."""
     folder = tmp_path_factory.mktemp("browser")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = _free_port()
     environment = os.environ | {
         "DATABASE_URL": own_database,
         "REDIS_URL": redis_url,
@@ -63,6 +71,9 @@ def server(own_database: str, redis_url: str, tmp_path_factory: pytest.TempPathF
         "HOST": "127.0.0.1",
         "PORT": str(port),
         "CHAT_ENGINE": "scripted",
+        # A tool that asks first, for what tests serve there.
+        "PLUGINS_HTTP_HOSTS": f"127.0.0.1:{TOOL_PORT}",
+        "PLUGINS_ALLOW_PRIVATE_ADDRESSES": "true",
         # Soon after a logout, open streams end.
         "AUTH_RECHECK_SECONDS": "2",
         # Reloading over and over is what these tests do.

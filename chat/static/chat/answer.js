@@ -6,7 +6,9 @@
  * @property {(text: string) => void} appendText
  * @property {(text: string) => void} appendThought
  * @property {(sources: object[]) => void} addSources
- * @property {(name: string) => void} addTool
+ * @property {(name: string, status: string) => void} addTool
+ * @property {(calls: import("./approvals.js").PendingCall[]) => void} addApprovals
+ * @property {(approvalId: string, made: import("./approvals.js").Made) => void} setDecision
  * @property {(status: string) => void} setStatus
  * @property {(error: {code?: string, message?: string}|null) => void} setError
  */
@@ -32,8 +34,12 @@ export class AnswerReader {
     else if (json.type === "answer") this._content(() => this._sink.appendText(json.answer ?? ""));
     else if (json.type === "thought") this._content(() => this._sink.appendThought(json.thought ?? ""));
     else if (json.type === "source") this._content(() => this._sink.addSources(json.source ?? []));
-    else if (json.type === "tool_call") this._content(() => this._sink.addTool(json.data?.tool_name ?? ""));
-    else if (json.type === "tool_calls_pending") this._sink.setStatus("awaiting_approval");
+    else if (json.type === "tool_call" && json.data?.decision) this._sink.setDecision(json.data.approval_id, json.data.decision);
+    else if (json.type === "tool_call") this._content(() => this._sink.addTool(json.data?.tool_name ?? "", json.data?.status ?? ""));
+    else if (json.type === "tool_calls_pending") {
+      this._sink.addApprovals(json.data?.pending_tool_calls ?? []);
+      this._sink.setStatus("awaiting_approval");
+    }
     else if (json.type === "end") this._sink.setStatus(json.cancelled ? "cancelled" : "completed");
     else if (json.type === "error") {
       this._sink.setError({ code: json.code, message: json.error });

@@ -1,6 +1,7 @@
 /** One message on the page. */
 
-import { answerErrorWords, isRunning, statusWords } from "./words.js";
+import { ApprovalCards } from "./approvals.js";
+import { answerErrorWords, isRunning, statusWords, toolWords } from "./words.js";
 
 /**
  * @typedef {object} Message  as `GET /api/v1/conversations/<id>/messages` gives it
@@ -104,6 +105,8 @@ export class MessageView {
     this._text = new GrowingText(this._body);
     /** @type {GrowingText|null} */
     this._thought = null;
+    /** @type {ApprovalCards|null} */
+    this._approvals = null;
     this.update(message);
   }
 
@@ -138,8 +141,9 @@ export class MessageView {
     this.isRendered = false;
     this._body.className = "text plain";
     this.source = "";
-    for (const name of ["thought", "sources", "tools", "error"]) this._removePart(name);
+    for (const name of ["thought", "sources", "tools", "approvals", "error"]) this._removePart(name);
     this._thought = null;
+    this._approvals = null;
   }
 
   /** @param {string} text */
@@ -167,9 +171,20 @@ export class MessageView {
     for (const source of sources) list?.append(sourceItem(source));
   }
 
-  /** @param {string} name */
-  addTool(name) {
-    this._part("tools", "p").textContent = name ? `Using ${name}` : "Using a tool";
+  /** @param {string} name @param {string} status */
+  addTool(name, status) {
+    this._part("tools", "p").textContent = toolWords(name, status);
+  }
+
+  /** @param {import("./approvals.js").PendingCall[]} calls */
+  addApprovals(calls) {
+    this._approvals ??= new ApprovalCards(this._part("approvals", "div"));
+    this._approvals.show(calls);
+  }
+
+  /** @param {string} approvalId @param {import("./approvals.js").Made} made */
+  setDecision(approvalId, made) {
+    this._approvals?.decided(approvalId, made);
   }
 
   /** @param {string} status */
@@ -183,7 +198,9 @@ export class MessageView {
     const words = statusWords(status);
     if (words) this._part("status", "p").textContent = words;
     else this._removePart("status");
-    if (!isBusy) this.flush();
+    if (isBusy) return;
+    this.flush();
+    this._approvals?.close();
   }
 
   /** The request to stop did not get through. @param {string} status  as it was before */
@@ -218,7 +235,7 @@ export class MessageView {
       part = make(tag, `part ${name}`);
       fill?.(part);
       this._parts.set(name, part);
-      const order = ["thought", "tools", "TEXT", "sources", "status", "error"];
+      const order = ["thought", "tools", "TEXT", "approvals", "sources", "status", "error"];
       const after = order.slice(order.indexOf(name) + 1).map((other) => (other === "TEXT" ? this._body : this._parts.get(other)));
       this.element.insertBefore(part, after.find(Boolean) ?? null);
     }

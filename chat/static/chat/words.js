@@ -42,6 +42,14 @@ export function engineWords(engine) {
   return "Answers can be wrong.";
 }
 
+/** @param {string} name @param {string} status  of the call */
+export function toolWords(name, status) {
+  const tool = name || "a tool";
+  if (status === "completed") return `Used ${tool}`;
+  if (status === "denied") return `${name || "A tool"} was not called`;
+  return status === "error" ? `${name || "A tool"} did not work` : `Using ${tool}`;
+}
+
 const RUNNING = new Map([
   ["queued", "Waiting for its turn…"],
   ["running", "Answering…"],
