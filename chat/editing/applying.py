@@ -8,9 +8,10 @@ from uuid import UUID, uuid4
 from chat.editing.changes import CREATE, DELETE, MOST_CHANGES, BadChange, Change, checked, is_item
 from chat.editing.chunks import FLOW, Range, own_kind, split, takes
 from chat.editing.document import Chunk, Document
-from chat.editing.elements import INLINE, ITEMS
+from chat.editing.elements import INLINE, ITEMS, OPAQUE, VOID
 from chat.editing.policy import ROWS
 from chat.editing.tokens import SPACE
+from chat.editing.tree import REST
 
 _INDENT = re.compile(r"(?:\r\n|\n|\r)[ \t]*\Z")
 _BREAK = re.compile(r"(?:\r\n|\n|\r)[ \t]*")
@@ -90,12 +91,13 @@ def _insertion(document: Document, change: Change) -> _Splice:
     if after.tag in ITEMS and is_item(html, ITEMS[after.tag]):
         return _Splice(after.end, after.end, html, after.tag == "tr", lead=_indent(document.html, after.start, after.end))
     start, end = _flow_place(document, after)
-    return _Splice(end, end, html, lead=_indent(document.html, start, end))
+    place = _open_place(document, end)
+    return _Splice(place, place, html, lead=_indent(document.html, start, end))
 
 
 def _at_beginning(document: Document, html: str) -> _Splice:
     if not document.chunks:
-        place = _empty_place(document)
+        place = _open_place(document, _empty_place(document))
         return _Splice(place, place, html)
     first = document.chunks[0]
     start, end = _flow_place(document, first)
@@ -122,6 +124,18 @@ def _empty_place(document: Document) -> int:
         each.start for each in element.children if document.html[each.start : each.start + 6].lower() in ("</body", "</html")
     ]
     return closing[0] if closing else element.inner_end
+
+
+def _open_place(document: Document, place: int) -> int:
+    """`place`, unless it is the end of a text that ends inside a script, a comment or half a tag: then before that."""
+    if place < len(document.html):
+        return place
+    element = document.root
+    while element.children and element.children[-1].end == place:
+        element = element.children[-1]
+        if element.tag == REST or (element.tag in OPAQUE - VOID and element.inner_end == element.end):
+            return element.start
+    return place
 
 
 def _indent(html: str, start: int, end: int) -> str:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from chat.editing.elements import FLOW_PARENTS, INLINE, ITEM_PARENTS, ITEMS, OPAQUE, PARTS, PHRASING_PARENTS, VOID
 from chat.editing.policy import refused
 from chat.editing.tokens import SPACE, Tokenizer
-from chat.editing.tree import COMMENT, STRAY, Element, parse
+from chat.editing.tree import COMMENT, REST, STRAY, Element, parse
 
 WHOLE_CHARS = 4000
 """A list item, row or figure of up to so many characters is one chunk, whatever is in it."""
@@ -60,15 +60,19 @@ def is_visible(html: str) -> bool:
 
 
 class _Frame:
-    """An element that is being looked into: its children still to come, and where the text began that no chunk has yet."""
+    """An element that is being looked into: its children still to come, and where the text began that no chunk has yet.
 
-    __slots__ = ("element", "kind", "rest", "run")
+    `torn`: the last child was an svg without an end tag; what follows ended it, and must go on doing so.
+    """
+
+    __slots__ = ("element", "kind", "rest", "run", "torn")
 
     def __init__(self, element: Element, kind: str) -> None:
         self.element = element
         self.kind = kind
         self.rest = iter(element.children)
         self.run = element.inner
+        self.torn = False
 
 
 class _Splitter:
@@ -92,6 +96,9 @@ class _Splitter:
             elif not self._runs(child):
                 yield from self._loose(frame, child.start)
                 frame.run = child.end
+                torn, frame.torn = frame.torn, child.foreign and child.inner_end == child.end
+                if torn:
+                    continue
                 if self._is_chunk(child, frame.kind):
                     yield Range(child.start, self._trimmed(child.start, child.end), child.tag)
                 elif child.tag[0] != "#" and child.tag not in OPAQUE and child.tag not in VOID:
@@ -104,7 +111,7 @@ class _Splitter:
             for child in element.children:
                 if child.tag[0] == "#":
                     # A second <body class=...>, a row outside tables, a tag cut off: a parser would drop it.
-                    if child.tag == STRAY and self._html[child.start + 1] != "/":
+                    if child.tag == REST or (child.tag == STRAY and self._html[child.start + 1] != "/"):
                         _mark_up(child, self._wild)
                     continue
                 if child.foreign or refused(child.tag, self._html[child.start : child.inner]):
@@ -135,6 +142,9 @@ class _Splitter:
             return
         html = self._html[start:end]
         if not html.strip(SPACE):
+            return
+        if frame.torn:
+            frame.torn = False
             return
         tokens = [
             token

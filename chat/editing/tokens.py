@@ -34,7 +34,7 @@ class Token(NamedTuple):
     """One token: `[start, end)` of the text.
 
     `kind`: text, start, end, comment (also doctypes and what the standard calls bogus comments), raw (the content of a
-    script, say), rest (a tag that the end of the text cuts off). `name`: of a tag, in small letters.
+    script, say), rest (a tag or comment that the end of the text cuts off). `name`: of a tag, in small letters.
     """
 
     kind: str
@@ -80,11 +80,11 @@ class Tokenizer:
             after = html[at + 2 : at + 3]
             if after.isascii() and after.isalpha():
                 return self._tag(at)
-            return Token("comment", at, _after(html, ">", at + 2)) if after else None
-        if sign == "?":
-            return Token("comment", at, _after(html, ">", at + 2))
-        if sign == "!":
-            return Token("comment", at, self._declaration_end(at))
+            end = html.find(">", at + 2) + 1
+            return (Token("comment", at, end) if end else Token("rest", at, len(html))) if after else None
+        if sign in ("?", "!") and sign:
+            end = self._declaration_end(at)
+            return Token("comment", at, end) if end > 0 else Token("rest", at, len(html))
         return None
 
     def _tag(self, at: int) -> Token:
@@ -94,6 +94,7 @@ class Tokenizer:
         return Token("end" if match[1] else "start", at, match.end(), ascii_lower(match[2]))
 
     def _declaration_end(self, at: int) -> int:
+        """Where a comment, doctype or processing instruction ends, 0 when it never does."""
         html = self.html
         if html.startswith("<!--", at):
             # `<!-->` and `<!--->` are whole comments.
@@ -101,10 +102,10 @@ class Tokenizer:
                 if html.startswith(whole, at + 4):
                     return at + 4 + len(whole)
             match = _COMMENT_END.search(html, at + 4)
-            return match.end() if match else len(html)
-        if self.foreign and html.startswith("<![CDATA[", at):
-            return _after(html, "]]>", at + 9)
-        return _after(html, ">", at + 2)
+            return match.end() if match else 0
+        sign = "]]>" if self.foreign and html.startswith("<![CDATA[", at) else ">"
+        found = html.find(sign, at + 2)
+        return found + len(sign) if found >= 0 else 0
 
 
 def raw_end(html: str, name: str, start: int) -> int:
@@ -154,8 +155,3 @@ def ascii_lower(name: str) -> str:
 @cache
 def _end_tag(name: str) -> re.Pattern[str]:
     return re.compile(rf"</{name}(?=[{SPACE}/>])", re.IGNORECASE | re.ASCII)
-
-
-def _after(html: str, sign: str, at: int) -> int:
-    found = html.find(sign, at)
-    return len(html) if found < 0 else found + len(sign)

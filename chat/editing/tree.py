@@ -24,7 +24,7 @@ from chat.editing.elements import (
 )
 from chat.editing.tokens import SPACE, Token, Tokenizer
 
-COMMENT, STRAY = "#comment", "#stray"
+COMMENT, STRAY, REST = "#comment", "#stray", "#rest"
 _SIBLINGS = {"li": {"li"}, "dd": {"dd", "dt"}, "dt": {"dd", "dt"}}
 _RUBY = ("rp", "rt")
 
@@ -32,7 +32,8 @@ _RUBY = ("rp", "rt")
 class Element:
     """`[start, end)` is the whole element, `[inner, inner_end)` what is between its tags.
 
-    Comments and tags that open or close nothing are in `children` as well, as `#comment` and `#stray`; text is what lies between.
+    Also in `children` are comments (`#comment`), tags that open or close nothing (`#stray`) and what the end of the text
+    cuts off (`#rest`); text is what lies between.
     """
 
     __slots__ = ("children", "end", "foreign", "inner", "inner_end", "parent", "start", "tag")
@@ -183,7 +184,7 @@ class _Builder:
                 case "comment":
                     self._leaf(COMMENT, token)
                 case "rest":
-                    self._leaf(STRAY, token)
+                    self._leaf(REST, token)
             top = self._open[-1]
             self._tokens.foreign = top.foreign and top.tag not in INTEGRATION
         size = len(self._html)
@@ -303,7 +304,7 @@ class _Builder:
         return True
 
     def _end(self, token: Token) -> None:
-        if token.name in ("html", "body"):
+        if token.name in ("html", "body") and not self._top.foreign:
             # They close nothing by themselves (what follows them is the body's as well), but nothing inside them stays open.
             self._stack.pop_above(max(self._stack.last("html", "body"), 0), token.start)
         position = self._closes(token.name)

@@ -113,6 +113,10 @@ def test_items_and_rows_are_inserted_among_their_own_and_blocks_after_the_whole(
         ("<body><div id=app></div></body>", "<body><div id=app><p>x</p></div></body>"),
         ("<body>\n", "<body>\n<p>x</p>"),
         ("<!-- c -->", "<!-- c --><p>x</p>"),
+        ("<!-- never closed >", "<p>x</p><!-- never closed >"),
+        ("<script>never closed", "<p>x</p><script>never closed"),
+        ("<div><textarea>", "<div><p>x</p><textarea>"),
+        ("<script></script>", "<script></script><p>x</p>"),
     ],
 )
 def test_the_first_block_of_an_empty_document_goes_inside_what_holds_it(html, expected):
