@@ -210,8 +210,9 @@ async def test_one_more_connection_after_a_wipe_is_not_the_users_first(processes
 
 
 async def test_without_the_broker_nobody_joins_and_who_leaves_is_announced_afterwards(
-    valkey_proxy, processes, place, told, valkey
+    valkey_proxy, processes, place, told, valkey, settings
 ):
+    settings.PRESENCE_SECONDS = 20.0
     presence = processes()
     await join(presence, place, "ann")
     await join(presence, place, "bob")
