@@ -152,9 +152,6 @@ def apply(
     """
     batch_id = _batch_of(changes)
     before = version(caller=caller, version_id=version_id)
-    earlier = _earlier(before.document_id, batch_id)
-    if earlier is not None:
-        return earlier
     after = _changed(before, changes)
     try:
         with transaction.atomic():
@@ -173,7 +170,7 @@ def apply(
                 run_id=run_id,
             )
     except (IntegrityError, Conflict):
-        # Perhaps by the same batch, applied on another connection at this moment.
+        # Perhaps by the same batch: applied before by someone who died before telling of it, or at this moment.
         earlier = _earlier(before.document_id, batch_id)
         if earlier is None:
             raise

@@ -6,7 +6,7 @@ from typing import Any
 from django.db import connection
 from django.db.models import Q, QuerySet
 
-from chat.models import Approval, Conversation, Message, Run
+from chat.models import Approval, Conversation, DocumentVersion, EditedDocument, Message, Run
 
 
 def living_workers(*, silent_for: float) -> int:
@@ -34,6 +34,16 @@ def approvals_like(rows: QuerySet[Approval], text: str) -> QuerySet[Approval]:
 def conversations_like(rows: QuerySet[Conversation], text: str) -> QuerySet[Conversation]:
     """That of an id, or those in which a user takes part."""
     return _like(rows, text, ids=("pk",), words=_user("participants__user"))
+
+
+def documents_like(rows: QuerySet[EditedDocument], text: str) -> QuerySet[EditedDocument]:
+    """Those of a document or conversation id, or owned by a user."""
+    return _like(rows, text, ids=("pk", "conversation_id"), words=_user("owner"))
+
+
+def versions_like(rows: QuerySet[DocumentVersion], text: str) -> QuerySet[DocumentVersion]:
+    """Those of a version, document or run id, or made by a user."""
+    return _like(rows, text, ids=("pk", "document_id", "run_id"), words=_user("author"))
 
 
 def _user(path: str) -> tuple[str, str]:

@@ -225,6 +225,7 @@ HOSTILE = [
     "<p>x</p><object data=x></object><embed src=x><base href=//evil><meta http-equiv=refresh content='0;url=//evil'>",
     "<p>x<xmp><img src=x onerror=alert(1)></xmp></p>",
     "<p/onclick=alert(1)>x</p>",
+    "<p><a href=/ onclick=alert(1)>x</a><table onload=alert(1)><tr onclick=alert(1)><td onclick=alert(1)>x</table>",
     "<P\x0cONCLICK=alert(1)>x</P>",
     "<p>&lt;script&gt;alert(1)&lt;/script&gt;</p>",
     "<p>x</p><scr<script>ipt>alert(1)</scr</script>ipt>",
