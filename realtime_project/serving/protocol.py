@@ -24,6 +24,11 @@ from events.rates import Rate
 ABORT_SECONDS = 5.0
 """How long a connection that is over may take to send what is left, and to hear of it."""
 
+DEFLATE = ServerPerMessageDeflateFactory(
+    server_max_window_bits=12, client_max_window_bits=12, compress_settings={"memLevel": 5, "level": 1}
+)
+"""Small windows and the fastest level: every connection has a context of its own, and frames are small."""
+
 
 class Frames(ServerProtocol):
     """The library's reading and writing of frames."""
@@ -47,7 +52,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
         self.conn = Frames(
-            extensions=[ServerPerMessageDeflateFactory()] if conf.SOCKET_COMPRESSION else [],
+            extensions=[DEFLATE] if conf.SOCKET_COMPRESSION else [],
             max_size=conf.SOCKET_FRAME_MAX_BYTES,
             logger=logging.getLogger("uvicorn.error"),
         )
