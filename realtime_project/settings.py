@@ -99,7 +99,7 @@ STATIC_URL = "/static/"
 STATIC_ROOT = BASE_DIR / "staticfiles"
 WHITENOISE_USE_FINDERS = True
 # Static files come from the apps themselves; STATIC_ROOT is for those who run collectstatic for a proxy.
-warnings.filterwarnings("ignore", message="No directory at", module="whitenoise.base")
+warnings.filterwarnings("ignore", message="No directory at")
 APPEND_SLASH = False
 
 TEMPLATES = [
