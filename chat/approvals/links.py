@@ -24,8 +24,12 @@ class Opened:
 
 def link(*, approval: Approval, user_pk: int) -> str:
     """The whole address, at PUBLIC_URL. It ends with a secret: who has it decides as that user."""
-    token = signing.dumps([str(approval.pk), user_pk], salt=SALT)
-    return f"{settings.PUBLIC_URL.rstrip('/')}/approvals/{token}"
+    return settings.PUBLIC_URL.rstrip("/") + path(approval_id=approval.pk, user_pk=user_pk)
+
+
+def path(*, approval_id: uuid.UUID | str, user_pk: int) -> str:
+    """The address on this server, of which `link` is the whole."""
+    return f"/approvals/{signing.dumps([str(approval_id), user_pk], salt=SALT)}"
 
 
 def opened(token: str) -> Opened:

@@ -11,13 +11,20 @@ from events.outbox import publish_all_with_commit
 from events.publishing import Publication
 from events.streams import Stream
 
+OUTSIDE = "/approvals"
+"""The page for those who decide without taking part."""
 NAMED = 50
 """How many approvals of a batch an event of the user feed names."""
 
 
 def required(*, run: Run, approvals: Sequence[Approval], **more: Any) -> None:
     """Tells the feeds of all who may decide, with the current transaction. Never the payload: it may hold secrets."""
-    _publish(Type.APPROVAL_REQUIRED, deciders_of(run, approvals[0].deciders), required_data(run, approvals, **more))
+    inside = set(run.message.conversation.participants.values_list("user_id", flat=True))
+    people = list(deciders_of(run, approvals[0].deciders))
+    _publish(Type.APPROVAL_REQUIRED, [user for user in people if user.pk in inside], required_data(run, approvals, **more))
+    # Who decides without taking part cannot open the conversation.
+    more = {"href": OUTSIDE} | more
+    _publish(Type.APPROVAL_REQUIRED, [user for user in people if user.pk not in inside], required_data(run, approvals, **more))
 
 
 def required_data(run: Run, approvals: Sequence[Approval], **more: Any) -> dict[str, Any]:

@@ -1,8 +1,10 @@
 """Approvals over REST, and the page behind a link in a mail."""
 
 import json
+from datetime import datetime
 from typing import Any
 
+from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.cache import never_cache
@@ -14,8 +16,9 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from accounts.authentication import caller_of
+from accounts.verification import caller_of_user
 from chat.approval_requests import FEEDBACK_CHARS, BatchBody, DecisionBody
-from chat.approvals import deciding, looking
+from chat.approvals import deciding, links, looking
 from chat.approvals.deciding import Decision
 from chat.approvals.links import Opened, opened
 from chat.bodies import Model, checked
@@ -79,6 +82,18 @@ def _body(model: type[Model], request: Request) -> Model:
     return checked(model, body)
 
 
+@login_required
+@never_cache
+def page(request: HttpRequest) -> HttpResponse:
+    """`/approvals`: what waits for the user's decision, also in conversations that he cannot open."""
+    caller = caller_of_user(request.user.pk)
+    found, _ = looking.listed(caller=caller, open_only=True)
+    mine = [
+        _for_page(each) | {"path": links.path(approval_id=each["id"], user_pk=caller.pk)} for each in found if each["may_decide"]
+    ]
+    return render(request, "chat/approvals.html", {"approvals": mine})
+
+
 @never_cache
 @csrf_exempt  # whoever can make a browser post here knows the token, and needs no browser
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -112,8 +127,12 @@ def _shown(request: HttpRequest, found: Opened, problem: str, status: int) -> Ht
     except NotFound:
         return _page(request, {"problem": "This is not yours to see any more."}, status=404)
     payload = json.dumps(approval["payload"], indent=2, ensure_ascii=False)
-    context = {"approval": approval, "payload": payload, "problem": problem, "decides_as": found.caller.username}
+    context = {"approval": _for_page(approval), "payload": payload, "problem": problem, "decides_as": found.caller.username}
     return _page(request, context, status=status)
+
+
+def _for_page(approval: dict[str, Any]) -> dict[str, Any]:
+    return approval | {"until": datetime.fromisoformat(approval["expires_at"])}
 
 
 def _page(request: HttpRequest, context: dict[str, Any], *, status: int) -> HttpResponse:

@@ -64,3 +64,31 @@ def test_nothing_is_shared_between_snapshots():
     first = Snapshot.of([Event(EventId(1, 0), Type.SOURCES, {"sources": [{"title": "a"}]}, 0)])
     assert Snapshot().sources == []
     assert first.sources == [{"title": "a"}]
+
+
+def folded(*items):
+    return Snapshot.of(Event(EventId(seq, 0), str(type_), data, seq) for seq, (type_, data) in enumerate(items, 1))
+
+
+CALL = (Type.TOOL_CALL, {"call_id": "a", "name": "f", "arguments": {}})
+ASKED = (Type.APPROVAL_REQUESTED, {"approvals": [{"subject": "a", "approval_id": "p"}]})
+DECIDED = (Type.APPROVAL_DECIDED, {"subject": "a", "status": "approved"})
+RESULT = (Type.TOOL_RESULT, {"call_id": "a", "name": "f", "status": "completed", "content": 1})
+
+
+def test_a_call_has_the_state_it_is_in():
+    states = [folded(*items).tool_calls[0].get("status") for items in ((CALL,), (CALL, ASKED), (CALL, ASKED, DECIDED))]
+    assert states == [None, "awaiting_approval", "approved"]
+    (call,) = folded(CALL, ASKED, DECIDED, RESULT).tool_calls
+    assert call == {"call_id": "a", "name": "f", "arguments": {}, "approval_id": "p", "status": "completed", "content": 1}
+    assert "status" not in CALL[1]
+
+
+def test_it_waits_until_something_else_than_decisions_and_results_is_written():
+    assert [folded(*items).is_waiting for items in ((CALL,), (CALL, ASKED), (CALL, ASKED, DECIDED, RESULT))] == [
+        False,
+        True,
+        True,
+    ]
+    assert not folded(CALL, ASKED, DECIDED, RESULT, ("text.start", {"block": 1})).is_waiting
+    assert folded(CALL, ASKED, DECIDED, RESULT).answered == {"a"}

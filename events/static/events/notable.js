@@ -15,7 +15,7 @@ const KNOWN = {
   "attachment.progress": () => null,
   "attachment.completed": () => null,
   "attachment.failed": (payload) => notTaken("Attachment not read", payload),
-  "tool.approval.required": () => ({ title: "An answer waits for your approval", href: "/" }),
+  "tool.approval.required": (payload) => asked(payload),
   "tool.approval.cleared": () => null,
   "mcp.oauth.in_progress": () => null,
   "mcp.oauth.awaiting_redirect": (payload) => ({ title: "A connection waits for your approval", text: textOf(payload.message) }),
@@ -67,6 +67,14 @@ function shared({ resource_type: type, resource_name: name, team_name: team }) {
 /** @param {unknown} count */
 function toolWords(count) {
   return typeof count === "number" ? `It brings ${count} tool${count === 1 ? "" : "s"}.` : "";
+}
+
+/** `href` leads those who decide without taking part in the conversation. @param {any} payload @returns {Partial<Words>|null} */
+function asked({ pending_tool_calls: calls, conversation_id: conversation, reminder, kind, href: elsewhere }) {
+  const names = [...new Set((Array.isArray(calls) ? calls : []).map((call) => call?.name).filter(isText))];
+  const what = names.length > 0 && (kind ?? "tool_call") === "tool_call" ? `It wants to use ${names.slice(0, 3).join(", ")}${names.length > 3 ? ", ..." : ""}.` : "";
+  const href = elsewhere ?? (typeof conversation === "string" ? `/?c=${encodeURIComponent(conversation)}` : "/approvals");
+  return { title: reminder ? "An answer still waits for your approval" : "An answer waits for your approval", text: what, href };
 }
 
 /** @param {string} title @param {any} payload @returns {Partial<Words>|null} */

@@ -24,6 +24,15 @@ test("what the user did, and what is only on its way, is none", () => {
     assert.equal(noticeOf(event(type, payload)), null, type);
 });
 
+test("an answer that asks leads to where it is asked, and never says what", () => {
+  const calls = [{ name: "pay", approval_id: "a" }, { name: "pay" }, { name: "order" }];
+  const notice = noticeOf(event("tool.approval.required", { conversation_id: "c", kind: "tool_call", pending_tool_calls: calls }));
+  assert.deepEqual([notice.title, notice.text, notice.href], ["An answer waits for your approval", "It wants to use pay, order.", "/?c=c"]);
+  assert.equal(noticeOf(event("tool.approval.required", { conversation_id: "c", href: "/approvals" })).href, "/approvals");
+  assert.match(noticeOf(event("tool.approval.required", { reminder: true })).title, /still/);
+  assert.equal(noticeOf(event("tool.approval.cleared", { reason: "decided" })), null);
+});
+
 test("what is told again without an id is none", () => {
   assert.equal(noticeOf(event("demo", { title: "Hello" }, null)), null);
 });

@@ -1,6 +1,7 @@
 """Approvals over HTTP: REST, `tool_actions` of POST /stream, and the page behind a link."""
 
 import asyncio
+import re
 import uuid
 from urllib.parse import urlencode
 
@@ -11,7 +12,7 @@ from accounts.threads import in_thread
 from chat.approvals import links
 from chat.approvals.requesting import Item
 from chat.models import Approval, Run
-from tests.chat.approvals.conftest import PAY, SCHEMA, expire, join, opened, pay, waiting
+from tests.chat.approvals.conftest import PAY, SCHEMA, expire, feed_of, join, opened, pay, waiting
 from tests.chat.asgi import Client
 from tests.chat.conftest import _token, ended, run_of, until
 from tests.chat.views.test_streams import kinds, spoken
@@ -330,3 +331,16 @@ async def test_a_waiting_answer_is_told_to_a_fresh_user_feed(alice, alice_client
     assert tail["status"] == "awaiting_approval"
     assert await in_thread(lambda: Approval.objects.filter(status="pending").count()) == 1
     assert await until(lambda: run_of(message))
+
+
+def test_the_page_lists_what_waits_for_the_user_also_of_conversations_that_he_cannot_open(alice, carol, client, redis_url):
+    _, (approval,) = opened(alice, deciders=["participants", "admins"])
+    assert [each.get("href") for each in feed_of(redis_url, carol, "tool.approval.required")] == ["/approvals"]
+    assert [each.get("href") for each in feed_of(redis_url, alice, "tool.approval.required")] == [None]
+    assert client.get("/approvals").status_code == 302
+    client.force_login(User.objects.get(pk=carol.pk))
+    page = client.get("/approvals").content.decode()
+    (path,) = re.findall(r'href="(/approvals/[^"]+)"', page)
+    done = client.post(path, {"decision": "approve", "payload_sha256": approval.payload_sha256})
+    assert "approved by carol" in " ".join(done.content.decode().split())
+    assert "Nothing waits" in client.get("/approvals").content.decode()

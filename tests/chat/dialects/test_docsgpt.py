@@ -13,6 +13,8 @@ GOLDEN = Path(__file__).parent / "golden"
 STARTED = ("run.started", {"message_id": "m1", "conversation_id": "c1"})
 COMPLETED = ("run.completed", {"conversation_id": "c1", "finish_reason": "stop"})
 
+ASKED = {"approval_id": "a1", "reason": "", "payload_sha256": "00", "editable": True}
+DECIDED = {"approval_id": "a1", "batch_id": "b1", "kind": "tool_call", "decided_by": "bob", "feedback": "", "edited": False}
 CASES = {
     "answer": [
         STARTED,
@@ -36,6 +38,30 @@ CASES = {
         ("text.delta", {"block": 2, "text": "Done"}),
         ("text.end", {"block": 2}),
         ("usage", {"input_tokens": 3, "output_tokens": 4}),
+        COMPLETED,
+    ],
+    "approvals": [
+        STARTED,
+        ("tool.call", {"call_id": "x", "name": "f", "arguments": {"a": 1}}),
+        ("tool.call", {"call_id": "y", "name": "g", "arguments": "{...", "arguments_truncated": True}),
+        (
+            "approval.requested",
+            {
+                "batch_id": "b1",
+                "kind": "tool_call",
+                "expires_at": "2026-01-02T03:04:05+00:00",
+                "approvals": [
+                    {"subject": "x", "title": "f", "payload": {"a": 1}, **ASKED},
+                    {"subject": "y", "title": "g", **ASKED},
+                ],
+            },
+        ),
+        ("approval.decided", {"subject": "x", "title": "f", "status": "approved", **DECIDED}),
+        ("approval.decided", {"subject": "y", "title": "g", "status": "denied", **DECIDED, "feedback": "No."}),
+        ("tool.result", {"call_id": "y", "name": "g", "status": "denied", "error": "A human denied this call."}),
+        ("tool.result", {"call_id": "x", "name": "f", "status": "completed", "content": 2}),
+        ("tool.result", {"call_id": "z", "name": "f", "status": "expired", "error": "Nobody decided."}),
+        ("approval.requested", {"batch_id": "b2", "kind": "proposed_change", "expires_at": "2026", "approvals": []}),
         COMPLETED,
     ],
     "failed": [

@@ -7,6 +7,7 @@ import pytest
 import pytest_asyncio
 
 from tests.live.approvals.counting import CountingServer
+from tests.live.approvals.smtp import MailServer
 from tests.live.conftest import USERS, Client, log_in
 from tests.live.processes import Stack, eventually, free_port
 
@@ -19,13 +20,22 @@ def counting_port() -> int:
 
 
 @pytest.fixture(scope="session")
-def approval_stack(counting_port: int) -> Iterator[Stack]:
+def mail_port() -> int:
+    return free_port()
+
+
+@pytest.fixture(scope="session")
+def approval_stack(counting_port: int, mail_port: int) -> Iterator[Stack]:
     stack = Stack(
         settings={
             "PLUGINS_HTTP_HOSTS": f"127.0.0.1:{counting_port}",
             "PLUGINS_ALLOW_PRIVATE_ADDRESSES": "true",
             "PLUGINS_CALL_LEASE_SECONDS": str(CALL_LEASE_SECONDS),
             "APPROVAL_RESUMES": "100",
+            "APPROVAL_MAIL": "true",
+            "PUBLIC_URL": "https://ai.example.org",
+            "EMAIL_URL": f"smtp://127.0.0.1:{mail_port}",
+            "EMAIL_FROM": "approvals@example.org",
         }
     )
     try:
@@ -53,6 +63,15 @@ def tokens(approval_stack: Stack) -> dict[str, str]:
 async def counting(counting_port: int) -> AsyncIterator[CountingServer]:
     async with CountingServer(counting_port) as server:
         yield server
+
+
+@pytest_asyncio.fixture
+async def mail(stack: Stack, mail_port: int) -> AsyncIterator[MailServer]:
+    """Where mails end up while a test wants them; alice has an address then."""
+    async with MailServer(mail_port) as server:
+        stack.query("UPDATE accounts_user SET email = 'alice@example.org' WHERE username = 'alice'")
+        yield server
+        stack.query("UPDATE accounts_user SET email = ''")
 
 
 def call(url: str, call_id: str = "call_1") -> dict[str, Any]:
