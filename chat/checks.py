@@ -8,6 +8,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 from chat.approvals.deciders import configured
 from chat.conf import conf
+from chat.services import usage
 
 
 def check_settings(**_: Any) -> list[CheckMessage]:
@@ -23,4 +24,8 @@ def check_settings(**_: Any) -> list[CheckMessage]:
     if conf.APPROVAL_MAIL and not settings.PUBLIC_URL:
         hint = "Set it to the address under which people reach this server."
         problems.append(Error("APPROVAL_MAIL is on, but PUBLIC_URL is not set.", hint=hint, id="chat.E003"))
+    try:
+        usage.tiers()
+    except ImproperlyConfigured as error:
+        problems.append(Error(str(error), id="chat.E004"))
     return problems

@@ -151,5 +151,17 @@ class ChatSettings(AppSettings):
     EDITING_VERSIONS_KEPT: int = 100
     """How many versions of a document are kept; older ones cannot be reverted to."""
 
+    JOBS_BODY_MAX_BYTES: int = 8_388_608
+    """Largest request body of a job, in bytes: a document of EDITING_DOCUMENT_MAX_BYTES grows as JSON."""
+
+    JOBS_REPROPOSALS: int = 10
+    """How many times in one job changes that were denied with feedback are proposed anew."""
+
+    USAGE_TIERS: list[str] = ["free=500", "pro=5000", "unlimited=0"]  # noqa: RUF012
+    """The tiers of accounts, each with how many jobs a month it allows; 0: no limit."""
+
+    USAGE_TIER: str = "free"
+    """The tier of accounts that have no other (set in the admin, under Subscriptions)."""
+
 
 conf = ChatSettings()

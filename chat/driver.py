@@ -4,12 +4,13 @@ import asyncio
 import logging
 from collections.abc import Mapping
 from contextlib import aclosing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
-from chat.approvals.requesting import Batch, StopRequested, request
+from chat.approvals.requesting import StopRequested, request
 from chat.conf import conf
 from chat.continuation import Continuation
+from chat.editing_run import EditingRun, Pause
 from chat.engines.base import (
     BaseEngine,
     EngineError,
@@ -26,12 +27,12 @@ from chat.engines.registry import engine, selected_engine
 from chat.engines.text import TextStitcher, clean_json, clean_text
 from chat.grounding import ground
 from chat.run_events import Type
-from chat.services.runs import CANCELLED, WORKER_DIED, Claim, Ending, settle
+from chat.services.runs import CANCELLED, WORKER_DIED, Claim, Ending, JobClaim, settle
 from chat.snapshot import Snapshot
 from chat.tools import CallNames, Decided, Outcome, Toolbox, shortened, toolbox_of
 from events.event import to_json
 from events.exceptions import LeaseLost
-from events.writer import StreamWriter, Writer
+from events.writer import NewEvent, StreamWriter, Writer
 
 logger = logging.getLogger(__name__)
 
@@ -41,14 +42,6 @@ CUT_REASONS = frozenset({"length", "content_filter"})
 NAME_CHARS = 200
 PARAGRAPH = "\n\n"
 """Between what was written before and after tools were asked: readers join the texts of an answer."""
-
-
-@dataclass(frozen=True, slots=True)
-class Pause:
-    """What a run waits for, and where it goes on."""
-
-    batch: Batch
-    continuation: dict[str, Any]
 
 
 class Driver:
@@ -68,6 +61,8 @@ class Driver:
         """What the engine has asked for in this round."""
         self._is_later_round = False
         self._names = CallNames([call["call_id"] for call in snapshot.tool_calls])
+        self._changed: dict[str, Any] = {"version_id": None, "changes_summary": ""}
+        """What a job has done to its document."""
         self._used = Usage(0, 0)
         """What the rounds before this one have used."""
         self._engine: asyncio.Task[Pause | None] | None = None
@@ -95,18 +90,27 @@ class Driver:
     async def _wait_for(self, pause: Pause) -> None:
         """Stores the run as waiting, and lets go of it: whoever claims it after the decision goes on."""
         also = request(message_id=self.claim.message_id, batch=pause.batch, continuation=pause.continuation)
+        events = [*pause.proposed, (Type.APPROVAL_REQUESTED, pause.batch.event())]
         try:
-            await self._writer.leave(self._stream, type=Type.APPROVAL_REQUESTED, data=pause.batch.event(), also=also)
+            await self._writer.leave(self._stream, events=events, also=also)
         except StopRequested:
             await self.end(CANCELLED)
 
     async def end(self, ending: Ending) -> None:
         """Ends the run: closes an open block, then the one terminal event, with the run's final state."""
         self._close_block()
-        data = ending.data(self.claim.conversation_id)
+        events: list[NewEvent] = [(ending.type, ending.data(self.claim.conversation_id))]
+        if self.claim.job is not None and ending.type is Type.COMPLETED:
+            events = self._result(self.claim.job, events[0][1])
         also = settle(message_id=self.claim.message_id, ending=ending, snapshot=self._snapshot)
-        self._snapshot.head = self._stream.next_id()
-        await self._writer.end(self._stream, type=ending.type, data=data, also=also)
+        self._snapshot.head = self._stream.next_id() + len(events) - 1
+        await self._writer.end(self._stream, events=events, also=also)
+
+    def _result(self, job: JobClaim, terminal: dict[str, Any]) -> list[NewEvent]:
+        """The last events of a job that completed: its result, and the end, which tells of the account's month."""
+        result = {"response": "".join(self._snapshot.text), "session_id": job.session, "usage": job.usage} | self._changed
+        self._snapshot.add(Type.JOB_RESULT, result)
+        return [(Type.JOB_RESULT, result), (Type.COMPLETED, terminal | {"usage": job.usage})]
 
     async def _answer(self) -> Ending | Pause | None:
         """How the run is to end, or what it waits for; None: it is left open."""
@@ -144,6 +148,8 @@ class Driver:
 
         None when it is done; else what must be approved first.
         """
+        if self.claim.job is not None and self.claim.job.version_id is not None:
+            return await self._edit()
         chosen = engine(self.claim.engine) if self.claim.engine else selected_engine()
         reason = chosen.check()
         if reason is not None:
@@ -165,6 +171,19 @@ class Driver:
             if waiting:
                 return Pause(toolbox.batch(waiting), continuation.as_json())
             asked = replace(asked, rounds=(*asked.rounds, continuation.with_results({})))
+
+    async def _edit(self) -> Pause | None:
+        """Has the job's document edited; the same as `_run_engine`."""
+        self.started = True
+        outcome = await EditingRun(self.claim, tell=self._append).work()
+        if isinstance(outcome, Pause):
+            return outcome
+        self._changed = {"version_id": outcome.version_id, "changes_summary": outcome.summary}
+        if outcome.usage:
+            self._append(Type.USAGE, outcome.usage)
+        self._take(TextDelta(outcome.response))
+        self._finish = Finish("stop")
+        return None
 
     async def _continued(self, toolbox: Toolbox) -> EngineRequest:
         """The request as it was, with what came of the calls that were decided about."""

@@ -10,6 +10,7 @@ from django.db import models
 from accounts.models import Organization
 from chat.approvals.models import Approval, ApprovalStep
 from chat.editing.models import DocumentVersion, EditedDocument
+from chat.job_models import Job, Subscription, UsageMonth
 
 __all__ = [
     "Application",
@@ -20,10 +21,13 @@ __all__ = [
     "DocumentVersion",
     "EditedDocument",
     "IdempotencyKey",
+    "Job",
     "Message",
     "Participant",
     "Run",
     "SessionParticipant",
+    "Subscription",
+    "UsageMonth",
     "Worker",
 ]
 

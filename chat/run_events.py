@@ -20,6 +20,9 @@ class Type(StrEnum):
     TOOL_RESULT = "tool.result"
     APPROVAL_REQUESTED = "approval.requested"
     APPROVAL_DECIDED = "approval.decided"
+    PROGRESS = "progress"
+    CHANGE_PROPOSED = "change.proposed"
+    JOB_RESULT = "job.result"
     USAGE = "usage"
     COMPLETED = "run.completed"
     FAILED = "run.failed"
@@ -60,8 +63,23 @@ register(
         "One approval was decided, or expired: `approval_id`, `batch_id`, `kind`, `subject`, `title`, `status`, `decided_by`, "
         "`feedback`, `edited`.",
     ),
+    EventType(Type.PROGRESS, "What is being done, for people: `text`."),
+    EventType(
+        Type.CHANGE_PROPOSED,
+        "One change of a document is proposed: `approval_id`, `change_id`, `operation`, `batch_id`, `batch_total`; its "
+        "approval has the HTML.",
+    ),
+    EventType(
+        Type.JOB_RESULT,
+        "What a job came to: `response`, `session_id`, `version_id` (of the document, which has the HTML), `changes_summary`, "
+        "`usage`.",
+    ),
     EventType(Type.USAGE, "Tokens used by the answer so far: `input_tokens`, `output_tokens`."),
-    EventType(Type.COMPLETED, "The answer is complete: `conversation_id`, `finish_reason`.", terminal=True),
+    EventType(
+        Type.COMPLETED,
+        "The answer is complete: `conversation_id`, `finish_reason`, and of a job `usage`, the account's month.",
+        terminal=True,
+    ),
     EventType(
         Type.FAILED,
         "The answer ended early: `conversation_id`, `code`, `message`, `retryable`. The text so far is kept.",

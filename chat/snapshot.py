@@ -25,6 +25,8 @@ class Snapshot:
     blocks: int = 0
     answered: set[str] = field(default_factory=set)
     """The calls whose results were told, by id."""
+    result: dict[str, Any] | None = None
+    """What a job came to."""
     is_waiting: bool = False
     """Whether nothing but decisions and what came of calls was written since it asked for approvals."""
 
@@ -53,6 +55,8 @@ class Snapshot:
                 self.sources += data["sources"]
             case Type.USAGE:
                 self.usage = data
+            case Type.JOB_RESULT:
+                self.result = data
         self._add_to_calls(type, data)
 
     def _add_to_calls(self, type: str, data: dict[str, Any]) -> None:

@@ -9,6 +9,7 @@ from django.http.response import HttpResponseBase
 
 from events import sse
 from events.connections import Connection, current_connections
+from events.event import Event
 from events.feed import KEEPALIVE, Feed
 from events.guard import Guard
 from events.ring import Batch, Encoder
@@ -23,6 +24,7 @@ HEADERS = {
 }
 
 Send = Callable[[Mapping[str, Any]], Awaitable[None]]
+Fill = Callable[[list[Event]], Awaitable[list[Event]]]
 View = TypeVar("View", bound=Callable[..., Awaitable[HttpResponseBase]])
 
 
@@ -45,7 +47,8 @@ class EventStreamResponse(HttpResponseBase):
     """A feed, told in one client's frames. `events.asgi` writes it, straight to ASGI `send`.
 
     `prelude` is sent at once; `truncated` makes the frame that says why events are missing; before anything
-    is sent `guard` is asked, and what it forbids ends with `expired`;
+    is sent `guard` is asked, and what it forbids ends with `expired`; `fill` completes events that only refer to
+    something large, before they are encoded;
     `closing` is called once when the response is over, whatever happened.
     """
 
@@ -60,6 +63,7 @@ class EventStreamResponse(HttpResponseBase):
         truncated: Callable[[Batch], bytes] | None = None,
         guard: Guard | None = None,
         expired: bytes = b"",
+        fill: Fill | None = None,
         closing: Callable[[], Awaitable[None]] | None = None,
         headers: dict[str, str] | None = None,
     ) -> None:
@@ -69,7 +73,8 @@ class EventStreamResponse(HttpResponseBase):
         self.prelude = prelude
         self._truncated = truncated
         self.guard = guard
-        self._expired = expired
+        self.expired = expired
+        self._fill = fill
         self.closing = closing
 
     def stop(self) -> None:
@@ -120,7 +125,7 @@ class EventStreamResponse(HttpResponseBase):
             connections.unregister(connection)
 
     async def _write_feed(self, feed: Feed, send: Send) -> None:
-        encoder, guard = self._encoder, self.guard
+        guard = self.guard
         while True:
             if guard is not None:
                 feed.look_by = guard.due
@@ -128,10 +133,15 @@ class EventStreamResponse(HttpResponseBase):
             if batch is None:
                 return
             if guard is not None and not await guard.allows():
-                await send({"type": "http.response.body", "body": self._expired, "more_body": True})
+                await send({"type": "http.response.body", "body": self.expired, "more_body": True})
                 return
-            data = sse.KEEPALIVE if batch is KEEPALIVE else batch.encoded(encoder)
+            data = sse.KEEPALIVE if batch is KEEPALIVE else await self._encoded(batch)
             if batch.reason and self._truncated is not None:
                 data = self._truncated(batch) + data
             if data:
                 await send({"type": "http.response.body", "body": data, "more_body": True})
+
+    async def _encoded(self, batch: Batch) -> bytes:
+        if self._fill is None:
+            return batch.encoded(self._encoder)
+        return b"".join(map(self._encoder.frame, await self._fill(batch.events)))

@@ -8,20 +8,23 @@ Either store may be away: what it has not taken is kept in memory and offered ag
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from accounts.threads import in_thread
 from events import journal
 from events.broker.base import Appended, BaseBroker, DurableAppend
 from events.conf import conf
-from events.event import EVENT_TYPES, Event, EventId, is_terminal, storable
+from events.event import EVENT_TYPES, Event, EventId, storable
 from events.exceptions import BrokerUnavailable, JournalUnavailable, LeaseLost
 from events.metrics import APPENDED, JOURNAL_LAG, JOURNAL_WAITING
 from events.publishing import now_ms
 from events.streams import Stream
 
 logger = logging.getLogger(__name__)
+
+NewEvent = tuple[str, dict[str, Any]]
+"""Type and data."""
 
 RETRY_SECONDS = 0.5
 
@@ -43,6 +46,8 @@ class StreamWriter:
         self.unsent: list[Event] = []
         self.unjournaled: list[Event] = []
         self.busy = asyncio.Lock()
+        self._last = 0
+        """How many events at the end only go with the transaction that ends the stream."""
         self._writer = writer
         self._merging: tuple[str, dict[str, Any], list[str]] | None = None
 
@@ -71,13 +76,24 @@ class StreamWriter:
         """Gives what was merged its id, ready to be sent."""
         self._close_merge()
 
-    def before_end(self, events: list[Event]) -> list[Event]:
-        """Those that may be written by themselves: the terminal event only goes with its transaction."""
-        return events[:-1] if events and is_terminal(events[-1]) else list(events)
+    def append_last(self, events: Sequence[NewEvent]) -> None:
+        """Adds the events that end the stream; they only go with their transaction. Raises `LeaseLost`."""
+        for type_, data in events:
+            self.append(type_, data)
+        self._last = len(events)
+        self._writer.schedule(at_once=True)
 
-    def next_event(self, type: str, data: dict[str, Any]) -> Event:
-        """An event as the next one, that nobody has seen yet: see `take`."""
-        return Event(EventId(self.next_id(), 0), type, storable(data), now_ms())
+    def before_end(self, events: list[Event]) -> list[Event]:
+        """Those that may be written by themselves: the last ones only go with the transaction that ends the stream."""
+        return events[: len(events) - self._last]
+
+    def next_events(self, events: Sequence[NewEvent]) -> list[Event]:
+        """Events as the next ones, that nobody has seen yet: see `take`."""
+        at = now_ms()
+        return [
+            Event(EventId(number, 0), type_, storable(data), at)
+            for number, (type_, data) in enumerate(events, start=self.next_id())
+        ]
 
     def take(self, event: Event) -> None:
         """Has an event sent that the journal holds already."""
@@ -85,11 +101,11 @@ class StreamWriter:
         self.unsent.append(event)
 
     def take_back_end(self) -> None:
-        """Forgets the terminal event: its transaction did not come about."""
+        """Forgets the last events: their transaction did not come about."""
         for events in (self.unsent, self.unjournaled):
-            if events and is_terminal(events[-1]):
-                events.pop()
-        self.head -= 1
+            del events[len(events) - self._last :]
+        self.head -= self._last
+        self._last = 0
 
     def _merge(self, type: str, data: dict[str, Any], joined: str) -> bool:
         if self._merging is None or self._merging[0] != type:
@@ -165,13 +181,13 @@ class Writer:
         self._streams[stream] = each
         return each
 
-    async def end(self, each: StreamWriter, *, type: str, data: dict[str, Any], also: Callable[[], None] | None = None) -> None:
-        """Ends a stream with its one terminal event; `also` runs in the transaction that writes it.
+    async def end(self, each: StreamWriter, *, events: Sequence[NewEvent], also: Callable[[], None] | None = None) -> None:
+        """Ends a stream with its one terminal event, and what comes with it; `also` runs in the transaction that writes them.
 
         Waits as long as the database is away. The broker hears of it afterwards; should this process die
         in between, the hub's sweep finds the end in the journal. Raises `LeaseLost`.
         """
-        each.append(type, data, at_once=True)
+        each.append_last(events)
         try:
             async with each.busy:
                 await self._journal_last(journal.end, each, list(each.unjournaled), also)
@@ -181,18 +197,19 @@ class Writer:
         self._streams.pop(each.stream, None)
         await self._send_last(each, ended=True)
 
-    async def leave(self, each: StreamWriter, *, type: str, data: dict[str, Any], also: Callable[[], None]) -> None:
-        """Writes one more event and lets go of a stream that somebody will go on with; `also` runs in the same transaction.
+    async def leave(self, each: StreamWriter, *, events: Sequence[NewEvent], also: Callable[[], None]) -> None:
+        """Writes some more events and lets go of a stream that somebody will go on with; `also` runs in the same transaction.
 
-        Nobody sees the event before it is committed. Waits as long as the database is away. Raises `LeaseLost`, and what
+        Nobody sees the events before they are committed. Waits as long as the database is away. Raises `LeaseLost`, and what
         `also` raises: then nothing was written, and the stream is still this writer's.
         """
         if each.fenced.is_set():
             raise LeaseLost
         async with each.busy:
-            event = each.next_event(type, data)
-            await self._journal_last(journal.commit, each, [*each.unjournaled, event], also)
-            each.take(event)
+            last = each.next_events(events)
+            await self._journal_last(journal.commit, each, [*each.unjournaled, *last], also)
+            for event in last:
+                each.take(event)
         self._streams.pop(each.stream, None)
         await self._send_last(each, ended=False)
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import uuid
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -52,6 +53,8 @@ class Question:
     conversation: str = ""
     session: ChatSession | None = None
     tools: list[str] | None = None
+    also: Callable[[Message], None] | None = None
+    """What else is written with the answer and its run, in their transaction; what it raises refuses the question."""
 
 
 def message_stream(message_id: uuid.UUID) -> Stream:
@@ -77,8 +80,8 @@ def ask(*, caller: Caller, question: Question, idempotency_key: str = "", body: 
             if idempotency_key:
                 IdempotencyKey.objects.create(user_id=caller.pk, key=idempotency_key, digest=digest, message=answer)
             return answer
-    except (IntegrityError, TooMany):
-        # Perhaps the same key at the same moment, on another connection: that one won, or took the last place.
+    except (IntegrityError, TooMany, Conflict):
+        # Perhaps the same key at the same moment, on another connection: that one won, or took the last place (of a session).
         earlier = _earlier(caller, idempotency_key, digest)
         if earlier is None:
             raise
@@ -129,6 +132,8 @@ def _accept(caller: Caller, question: Question) -> Message:
     journal.create(stream=message_stream(answer.pk), events=[Event(EventId(1, 0), Type.STARTED, started, now_ms())])
     Conversation.objects.filter(pk=conversation.pk).update(updated_at=timezone.now())
     sessions.touch(session_id=conversation.session_id)
+    if question.also is not None:
+        question.also(answer)
     defer_answer(answer.pk)
     announce(message=answer, type=Type.MESSAGE_STARTED, status=Run.Status.QUEUED)
     return answer

@@ -15,17 +15,29 @@ from accounts.caller import Caller
 from chat.approvals.deciding import close_open
 from chat.conf import conf
 from chat.engines.base import EngineRequest, Turn
+from chat.engines.text import clean_json
 from chat.jobs import ANSWER_TASK, defer_answer
 from chat.metrics import ENDED
-from chat.models import Approval, Message, Run, Worker
+from chat.models import Approval, Job, Message, Run, Worker
 from chat.run_events import Type
-from chat.services import conversations
+from chat.services import conversations, usage
 from chat.services.questions import announce, message_stream
 from chat.snapshot import Snapshot
 from events import journal
 from events.event import Event, EventId
 from events.exceptions import LeaseLost
 from events.publishing import now_ms
+
+
+@dataclass(frozen=True, slots=True)
+class JobClaim:
+    """What is to be known of a job while its run is driven. `version_id`: of the document to edit; None: just an answer."""
+
+    session: str
+    version_id: uuid.UUID | None
+    asks: bool
+    turn: int
+    usage: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +57,7 @@ class Claim:
     """Where it goes on after its approvals; None: it begins."""
     decided: dict[str, Approval] = field(default_factory=dict)
     """What was decided, by the subject of each approval."""
+    job: JobClaim | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +116,22 @@ def claim(*, message_id: uuid.UUID, worker: str) -> Claim | None:
             _tools(run),
             run.continuation,
             _decided(run),
+            _job(run),
         )
+
+
+def keep_continuation(*, claim: Claim, continuation: dict[str, Any]) -> None:
+    """Has another worker go on from here, should this one die (see `resume`). Raises `LeaseLost`."""
+    ours = Run.objects.filter(pk=claim.message_id, status=Run.Status.RUNNING, lease=claim.lease)
+    if not ours.update(continuation=clean_json(continuation)):
+        raise LeaseLost
+
+
+def _job(run: Run) -> JobClaim | None:
+    job = Job.objects.select_related("session").filter(pk=run.pk).first()
+    if job is None:
+        return None
+    return JobClaim(job.session.name, job.version_id, job.mode == Job.Mode.ASK_EVERY_TIME, job.turn, job.usage)
 
 
 def _lease(message_id: uuid.UUID) -> int | None:
@@ -119,7 +147,7 @@ def _lease(message_id: uuid.UUID) -> int | None:
 
 
 def _decided(run: Run) -> dict[str, Approval]:
-    if run.continuation is None:
+    if run.continuation is None or "batch" not in run.continuation:
         return {}
     return {each.subject: each for each in run.approvals.filter(batch_id=run.continuation["batch"])}
 
@@ -194,6 +222,7 @@ def settle(*, message_id: uuid.UUID, ending: Ending, snapshot: Snapshot) -> Call
         run.continuation = None
         run.save()
         close_open(run, reason=ending.status)
+        _settle_job(run, snapshot.result)
         message = run.message
         message.text, message.thought = "".join(snapshot.text), "".join(snapshot.thought)
         message.sources, message.tool_calls = snapshot.sources, snapshot.tool_calls
@@ -202,6 +231,19 @@ def settle(*, message_id: uuid.UUID, ending: Ending, snapshot: Snapshot) -> Call
         transaction.on_commit(ENDED.labels(ending.status, ending.code).inc, robust=True)
 
     return write
+
+
+def _settle_job(run: Run, result: dict[str, Any] | None) -> None:
+    """Keeps what a job came to; one that did not complete costs its account nothing."""
+    job = Job.objects.filter(pk=run.pk).first()
+    if job is None:
+        return
+    if run.status == Run.Status.COMPLETED:
+        job.result = result
+    else:
+        after = usage.give_back(user_pk=run.requested_by_id, month=job.month)
+        job.usage = after.data if after else job.usage | {"was_billable": False}
+    job.save(update_fields=["result", "usage"])
 
 
 def last_events(*, snapshot: Snapshot, ending: Ending, conversation_id: uuid.UUID) -> list[Event]:

@@ -1,5 +1,8 @@
 """Opening an answer's stream in some dialect, wherever its events still are."""
 
+from collections.abc import Awaitable, Callable
+from typing import Any
+
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 
@@ -30,16 +33,23 @@ async def resume(request: HttpRequest, message_id: str, *, dialect: Encoder, loc
     id_ = parse_id(message_id, what="message_id")
     message = await in_thread(conversations.message_of, caller=caller, message_id=id_)
     cursor = _cursor(request, message)
+    return await guarded(scope, caller, lambda: follow(message, cursor, dialect=dialect, location=location))
+
+
+async def guarded(
+    scope: Any, caller: Caller, respond: Callable[[], Awaitable[HttpResponseBase]], *, expired: bytes = b""
+) -> HttpResponseBase:
+    """A response that takes one of the caller's connections while it is open, and ends with his credentials."""
     slot = await _take_slot(caller)
     try:
-        response = await follow(message, cursor, dialect=dialect, location=location)
+        response = await respond()
     except BaseException:
         # Raised again: an answer that could not be opened must not keep a connection of the caller's.
         if slot is not None:
             await slot.give_back()
         raise
     if isinstance(response, EventStreamResponse):
-        response.guard = Guard(scope, caller)
+        response.guard, response.expired = Guard(scope, caller), expired
         response.closing = slot.give_back if slot is not None else None
     elif slot is not None:
         await slot.give_back()

@@ -131,7 +131,7 @@ class TestJournaling:
                 each.append(NOTE.name, {"n": n})
             if n % 50 == 0:
                 await asyncio.sleep(0.01)
-        await writer.end(each, type=END.name, data={})
+        await writer.end(each, events=[(END.name, {})])
         events = await cold(each.stream)
         assert events == await hot(writer.broker, each.stream)
         assert text_of(events) == "".join(f"{n} " for n in range(300))
@@ -174,7 +174,7 @@ class TestJournaling:
         each = await opened(writer)
         say(each, "a\ud83d")
         say(each, "\ude00b")
-        await writer.end(each, type=END.name, data={})
+        await writer.end(each, events=[(END.name, {})])
         assert text_of(await cold(each.stream)) == "a\U0001f600b"
 
 
@@ -194,7 +194,7 @@ class TestFencing:
         successor.append(NOTE.name, {"n": 2})
         await reaches(lambda: cold(each.stream), 2)
         await reaches(lambda: hot(other.broker, each.stream), 2)
-        await other.end(successor, type=END.name, data={})
+        await other.end(successor, events=[(END.name, {})])
         for events in (await cold(each.stream), await hot(other.broker, each.stream)):
             assert [event.data for event in events] == [{"n": 1}, {"n": 2}, {}]
         await other.close()
@@ -204,7 +204,7 @@ class TestFencing:
         each = await opened(writer)
         await in_thread(journal.take_lease, stream=each.stream)
         with pytest.raises(LeaseLost):
-            await writer.end(each, type=END.name, data={}, also=lambda: pytest.fail("ended twice"))
+            await writer.end(each, events=[(END.name, {})], also=lambda: pytest.fail("ended twice"))
         assert await cold(each.stream) == []
         assert await hot(writer.broker, each.stream) == []
 
@@ -231,7 +231,7 @@ class TestEnding:
         loop = asyncio.get_running_loop()
         say(each, "text", at_once=True)
         await reaches(lambda: hot(writer.broker, each.stream), 1)
-        await writer.end(each, type=END.name, data={}, also=also)
+        await writer.end(each, events=[(END.name, {})], also=also)
         assert seen == [[DELTA.name]]
         assert [event.type for event in await hot(writer.broker, each.stream)] == [DELTA.name, END.name]
         with pytest.raises(LeaseLost):
@@ -241,7 +241,7 @@ class TestEnding:
         each = await opened(writer)
         say(each, "text")
         with pytest.raises(ZeroDivisionError):
-            await writer.end(each, type=END.name, data={}, also=lambda: 1 / 0)
+            await writer.end(each, events=[(END.name, {})], also=lambda: 1 / 0)
         await reaches(lambda: hot(writer.broker, each.stream), 1)
         await reaches(lambda: cold(each.stream), 1)
         await writer.close()
@@ -253,7 +253,7 @@ class TestEnding:
         say(each, "text", at_once=True)
         await reaches(lambda: hot(writer.broker, each.stream), 1)
         postgres_proxy.cut()
-        ending = asyncio.create_task(writer.end(each, type=END.name, data={}))
+        ending = asyncio.create_task(writer.end(each, events=[(END.name, {})]))
         await until(lambda: each.busy.locked())
         assert [event.type for event in await hot(writer.broker, each.stream)] == [DELTA.name]
         postgres_proxy.restore()
@@ -268,7 +268,7 @@ class TestEnding:
         say(each, "text")
         await reaches(lambda: hot(writer.broker, each.stream), 1)
         postgres_proxy.cut()
-        ending = asyncio.create_task(writer.end(each, type=END.name, data={}))
+        ending = asyncio.create_task(writer.end(each, events=[(END.name, {})]))
         await until(lambda: each.busy.locked())
         ending.cancel()
         await asyncio.gather(ending, return_exceptions=True)
@@ -285,7 +285,7 @@ class TestEnding:
         await reaches(lambda: hot(broker, each.stream), 1)
         valkey_proxy.cut()
         async with asyncio.timeout(5):
-            await writer.end(each, type=END.name, data={})
+            await writer.end(each, events=[(END.name, {})])
         assert [event.type for event in await cold(each.stream)] == [DELTA.name, END.name]
         valkey_proxy.restore()
         await writer.close()
@@ -296,7 +296,7 @@ class TestEnding:
         say(each, "text")
         await reaches(lambda: cold(each.stream), 4)
         valkey.flushall()
-        await writer.end(each, type=END.name, data={})
+        await writer.end(each, events=[(END.name, {})])
         assert await hot(writer.broker, each.stream) == await cold(each.stream)
         assert valkey.ttl(writer.broker._key(each.stream)) > 0
 
@@ -313,7 +313,7 @@ class TestEnding:
         valkey.flushall()
         say(each, "more", at_once=True)
         await until(lambda: each.busy._waiters)
-        ending = asyncio.create_task(writer.end(each, type=END.name, data={}, also=also))
+        ending = asyncio.create_task(writer.end(each, events=[(END.name, {})], also=also))
         await until(lambda: len(each.busy._waiters) == 2)
         each.busy.release()
         async with asyncio.timeout(5):
@@ -337,7 +337,7 @@ class TestStoresAway:
         valkey_proxy.restore()
         events = await reaches(lambda: hot(broker, each.stream), 21)
         assert text_of(events) == "before " + "".join(f"{n} " for n in range(20))
-        await writer.end(each, type=END.name, data={})
+        await writer.end(each, events=[(END.name, {})])
         assert await cold(each.stream) == await hot(broker, each.stream)
         await writer.close()
         await writer.broker.close()
@@ -351,7 +351,7 @@ class TestStoresAway:
             each.append(NOTE.name, {"n": n}, at_once=True)
             await reaches(lambda: hot(broker, each.stream), n + 1)
             valkey_proxy.restore()
-        await writer.end(each, type=END.name, data={})
+        await writer.end(each, events=[(END.name, {})])
         events = await hot(broker, each.stream)
         assert [event.data.get("n") for event in events] == [0, 1, 2, 3, 4, None]
         assert events == await cold(each.stream)
@@ -389,7 +389,7 @@ class TestStoresAway:
             await reaches(lambda: hot(writer.broker, each.stream), before)
         running = False
         count = await talking
-        await writer.end(each, type=END.name, data={})
+        await writer.end(each, events=[(END.name, {})])
         assert not each.fenced.is_set()
         for events in (await cold(each.stream), await hot(writer.broker, each.stream)):
             assert [event.data.get("n") for event in events] == [*range(count), None]
@@ -411,7 +411,7 @@ class TestStoresAway:
         valkey.flushall()
         say(each, "more", at_once=True)
         await asyncio.sleep(0)
-        await writer.end(each, type=END.name, data={})
+        await writer.end(each, events=[(END.name, {})])
         committed.set()
         await watching
         assert all(heads[each.stream.name].ended for heads in early)
@@ -489,9 +489,30 @@ async def test_readers_follow_a_writer_word_by_word(writer):
     for n in range(50):
         say(each, f"{n} ")
         await asyncio.sleep(0.002)
-    await writer.end(each, type=END.name, data={})
+    await writer.end(each, events=[(END.name, {})])
     async with asyncio.timeout(5):
         await reading
     assert text_of(parts) == "".join(f"{n} " for n in range(50))
     assert parts[-1].type == END.name
     await close_hub()
+
+
+async def test_what_ends_a_stream_is_seen_together_or_not_at_all(writer):
+    each = await opened(writer)
+    each.append(NOTE.name, {"n": 1})
+    with pytest.raises(ZeroDivisionError):
+        await writer.end(each, events=[(NOTE.name, {"n": 2}), (END.name, {})], also=lambda: 1 / 0)
+    assert seqs(await reaches(lambda: cold(each.stream), 1)) == [1]
+    assert seqs(await reaches(lambda: hot(writer.broker, each.stream), 1)) == [1]
+    await writer.end(each, events=[(NOTE.name, {"n": 3}), (END.name, {})])
+    assert seqs(await hot(writer.broker, each.stream)) == seqs(await cold(each.stream)) == [1, 2, 3]
+    assert [event.data for event in await cold(each.stream)] == [{"n": 1}, {"n": 3}, {}]
+
+
+async def test_several_events_are_left_behind_with_one_transaction(writer):
+    each = await opened(writer)
+    with pytest.raises(ZeroDivisionError):
+        await writer.leave(each, events=[(NOTE.name, {"n": 1}), (NOTE.name, {"n": 2})], also=lambda: 1 / 0)
+    assert await hot(writer.broker, each.stream) == await cold(each.stream) == []
+    await writer.leave(each, events=[(NOTE.name, {"n": 1}), (NOTE.name, {"n": 2})], also=lambda: None)
+    assert seqs(await hot(writer.broker, each.stream)) == seqs(await cold(each.stream)) == [1, 2]

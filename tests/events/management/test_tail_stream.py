@@ -166,7 +166,7 @@ async def test_a_durable_stream_is_followed_to_its_end():
         async for batch in batches:
             seen += [event.type for event in batch.events]
             if seen == ["text.delta"]:
-                await writer.end(opened, type="run.cancelled", data={"conversation_id": "c"})
+                await writer.end(opened, events=[("run.cancelled", {"conversation_id": "c"})])
     assert seen == ["text.delta", "run.cancelled"]
     await writer.close()
     await broker.close()

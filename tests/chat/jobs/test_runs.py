@@ -1,0 +1,100 @@
+"""Jobs driven by a worker: proposed, waited for, applied, proposed anew; and what readers are told."""
+
+from accounts.threads import in_thread
+from chat.models import DocumentVersion, Run
+from chat.services import jobs
+from chat.services.jobs import Verdict
+from tests.chat.conftest import run_of, until
+from tests.chat.jobs.conftest import HTML, begun, described, done, found, names, stream_address, told, waiting
+
+CHANGED = "<h1>Terms</h1>\n<p>Invoice is due.</p>\n<!-- kept -->\n<p>Delivery is fast, and invoice is late.</p>\n"
+
+
+async def decide(caller, job, *args, **fields):
+    return await in_thread(jobs.decide, caller=caller, job_id=job.pk, session="s1", verdict=Verdict(*args, **fields))
+
+
+async def test_everything_is_changed_at_once_without_asking(here, alice, alice_client):
+    job = await begun(alice)
+    state = await done(here, alice, job)
+    assert state["status"] == "completed"
+    changes = state["result"]["document_changes"]
+    assert changes["updated_html"] == CHANGED
+    assert changes["changes_summary"] == "2 sections changed."
+    assert state["metadata"]["pending_changes"] == []
+    frames = told(await alice_client.get(stream_address(job)))
+    assert names(frames)[-2:] == ["final", "usage"]
+    assert set(names(frames)[:-2]) == {"intermediate"}
+    assert frames[-2][2]["result"] == state["result"]
+    assert frames[-1][2]["monthly_used"] == state["result"]["usage"]["monthly_used"] == 1
+    assert [id for _, id, _ in frames] == sorted({id for _, id, _ in frames})
+    assert all(id == data["sequence"] for _, id, data in frames)
+
+
+async def test_what_is_approved_is_made_together_and_what_is_denied_is_not(here, alice):
+    job = await begun(alice, mode="ask_every_time")
+    state = await waiting(here, alice, job)
+    first, second = state["metadata"]["pending_changes"]
+    assert first["batch_id"] == second["batch_id"] == first["change_id"]
+    assert first["batch_total"] == 2
+    await decide(
+        alice, job, False, changes=[Verdict(True, change_id=first["change_id"]), Verdict(False, change_id=second["change_id"])]
+    )
+    state = await done(here, alice, job)
+    assert state["result"]["document_changes"]["updated_html"] == HTML.replace("Payment is due", "Invoice is due")
+    assert "1 of 2" in state["result"]["response"]
+    assert [each["decision"] for each in state["metadata"]["decided_changes"]] == ["approved", "denied"]
+
+
+async def test_a_denial_without_feedback_completes_the_job_and_changes_nothing(here, alice):
+    job = await begun(alice, mode="ask_every_time")
+    await waiting(here, alice, job)
+    await decide(alice, job, False)
+    state = await done(here, alice, job)
+    assert state["status"] == "completed"
+    assert state["result"]["document_changes"]["updated_html"] == HTML
+    assert await in_thread(DocumentVersion.objects.count) == 1
+
+
+async def test_a_denial_with_feedback_is_proposed_anew_for_the_document_as_it_is_then(here, alice):
+    job = await begun(alice, mode="ask_every_time")
+    state = await waiting(here, alice, job)
+    first, second = (each["change_id"] for each in state["metadata"]["pending_changes"])
+    feedback = 'replace "payment" with "money"'
+    verdicts = [Verdict(True, change_id=first), Verdict(False, feedback, second)]
+    await decide(alice, job, True, changes=verdicts)
+    await here.answer(job.pk)
+    await until(lambda: run_of(job).status == Run.Status.AWAITING_APPROVAL)
+    state = await described(alice, job)
+    (again,) = state["metadata"]["pending_changes"]
+    assert again["new_html"] == "<p>Delivery is fast, and money is late.</p>"
+    assert again["change_id"] not in (first, second)
+    await decide(alice, job, True)
+    state = await done(here, alice, job)
+    assert state["result"]["document_changes"]["updated_html"] == (
+        "<h1>Terms</h1>\n<p>Invoice is due.</p>\n<!-- kept -->\n<p>Delivery is fast, and money is late.</p>\n"
+    )
+    assert await in_thread(DocumentVersion.objects.count) == 3
+
+
+async def test_a_job_without_a_document_is_an_answer(here, alice, alice_client):
+    job = await begun(alice, "Hello there", document_html=None)
+    state = await done(here, alice, job)
+    assert state["status"] == "completed"
+    assert state["result"]["response"]
+    assert state["result"]["document_changes"] == {"updated_html": None, "version_id": None, "changes_summary": ""}
+    assert names(told(await alice_client.get(stream_address(job))))[-2:] == ["final", "usage"]
+
+
+async def test_a_session_goes_on_with_its_document(here, alice):
+    await done(here, alice, await begun(alice))
+    state = await done(here, alice, await begun(alice, 'replace "invoice" with "bill"', document_html=None))
+    assert state["result"]["document_changes"]["updated_html"] == CHANGED.replace("Invoice", "Bill").replace("invoice", "bill")
+    assert (await found(alice, await begun(alice, document_html=None))).turn == 3
+
+
+async def test_what_rules_cannot_do_is_said_and_changes_nothing(here, alice):
+    state = await done(here, alice, await begun(alice, "Make it sound more friendly"))
+    assert state["status"] == "completed"
+    assert "language model" in state["result"]["response"]
+    assert state["result"]["document_changes"]["updated_html"] == HTML
