@@ -169,9 +169,7 @@ def test_arguments_that_are_no_object_are_a_call_with_a_fault(arguments: str) ->
 
 
 def test_a_call_without_a_name_is_a_bad_tool_call() -> None:
-    error = failure(
-        [chunk({"tool_calls": [{"id": "c", "function": {"arguments": "{}"}}]}), chunk(finish="tool_calls")]
-    )
+    error = failure([chunk({"tool_calls": [{"id": "c", "function": {"arguments": "{}"}}]}), chunk(finish="tool_calls")])
     assert (error.code, error.retryable) == ("provider_bad_tool_call", True)
 
 
