@@ -8,13 +8,14 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
-from chat.approvals import kinds, waiting
+from chat.approvals import kinds, streaming, waiting
 from chat.approvals.deciding import Decision, close_open, decide, decide_all, decide_batch, expire_due
 from chat.approvals.looking import listed, one, open_approvals
 from chat.approvals.payloads import sha256_of
 from chat.approvals.requesting import Item
 from chat.models import Approval, ApprovalStep, Run
 from events.exceptions import Conflict, Forbidden, Gone, NotFound, Unprocessable
+from events.models import DurableStream
 from tests.chat.approvals.conftest import PAY, SCHEMA, expire, feed_of, join, opened, people
 from tests.chat.conftest import journaled, run_of, types
 
@@ -343,3 +344,11 @@ def test_users_that_are_told_are_those_who_take_part_now(alice, bob, redis_url):
     decide(caller=bob, approval_id=approval.pk, decision=NO)
     assert len(feed_of(redis_url, bob, "tool.approval.cleared")) == 1
     assert Run.objects.filter(pk=message.pk, status="queued").exists()
+
+
+def test_who_has_nothing_to_say_in_a_stream_takes_nobodys_lease(alice):
+    message, _ = opened(alice)
+    lease = DurableStream.objects.get(name=f"message:{message.pk}").lease
+    with streaming.Appending(message.pk):
+        pass
+    assert DurableStream.objects.get(name=f"message:{message.pk}").lease == lease
