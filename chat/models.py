@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from django.conf import settings
 from django.db import models
+from django.utils import timezone
 
 from accounts.models import Organization
 from chat.approvals.models import Approval, ApprovalStep
@@ -87,30 +88,78 @@ class SessionParticipant(models.Model):
 
 
 class Conversation(models.Model):
-    """A room: who takes part, and the messages in their order."""
+    """Who takes part, and the messages in their order.
+
+    One with a `type` is a room: of an organisation, shared by people and agents, on the chat socket a session of its own
+    with the same id (see `chat.services.rooms`). One without is somebody's, or some session's, with an assistant.
+    """
+
+    class Type(models.TextChoices):
+        """Whether the participants of a room may change."""
+
+        STANDARD = "standard"
+        IMMUTABLE = "immutable"
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    type = models.CharField(max_length=16, choices=Type.choices, blank=True, help_text="Of a room; empty: it is none.")
+    organization = models.ForeignKey(Organization, null=True, blank=True, on_delete=models.CASCADE, related_name="rooms")
+    participants_sha256 = models.CharField(max_length=64, null=True, editable=False, help_text="Of an immutable room.")
     session = models.ForeignKey(ChatSession, null=True, blank=True, on_delete=models.SET_NULL, related_name="conversations")
     application = models.ForeignKey(Application, null=True, blank=True, on_delete=models.SET_NULL, related_name="conversations")
     title = models.CharField(max_length=200, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now_add=True, db_index=True)
 
+    class Meta:
+        constraints: ClassVar = [
+            # Of two who ask for the same immutable room at once, one makes it.
+            models.UniqueConstraint(fields=["organization", "participants_sha256"], name="immutable_room_once"),
+        ]
+
     def __str__(self) -> str:
         return self.title or str(self.id)
 
 
 class Participant(models.Model):
-    """That a user takes part in a conversation."""
+    """That a user, or in a room an application as an agent, takes part in a conversation."""
+
+    class Kind(models.TextChoices):
+        """What takes part."""
+
+        USER = "user"
+        AGENT = "agent"
+
+    class Role(models.TextChoices):
+        """What a participant of a room may do: an owner everything, a member write, a reader read."""
+
+        OWNER = "owner"
+        MEMBER = "member"
+        READER = "reader"
 
     conversation = models.ForeignKey(Conversation, on_delete=models.CASCADE, related_name="participants")
-    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="participations")
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.CASCADE, related_name="participations")
+    application = models.ForeignKey(Application, null=True, on_delete=models.CASCADE, related_name="participations")
+    role = models.CharField(max_length=16, choices=Role.choices, default=Role.MEMBER)
+    auto_respond = models.BooleanField(default=False, help_text="Of an agent: answers every message it may.")
+    read_position = models.PositiveIntegerField(default=0, help_text="Position of the last message its user has read.")
+    joined_at = models.DateTimeField(default=timezone.now)
 
     class Meta:
-        constraints: ClassVar = [models.UniqueConstraint(fields=["conversation", "user"], name="participant_once")]
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["conversation", "user"], name="participant_once"),
+            models.UniqueConstraint(fields=["conversation", "application"], name="agent_once"),
+            models.CheckConstraint(
+                condition=models.Q(user__isnull=False) ^ models.Q(application__isnull=False), name="participant_is_one_account"
+            ),
+        ]
+
+    @property
+    def kind(self) -> str:
+        """Whether a user or an agent takes part."""
+        return self.Kind.AGENT if self.application_id is not None else self.Kind.USER
 
     def __str__(self) -> str:
-        return f"{self.user} in {self.conversation_id}"
+        return f"{self.user or self.application} in {self.conversation_id}"
 
 
 class Message(models.Model):
@@ -127,6 +176,13 @@ class Message(models.Model):
     position = models.PositiveIntegerField()
     role = models.CharField(max_length=16, choices=Role.choices)
     author = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
+    application = models.ForeignKey(
+        Application, null=True, blank=True, on_delete=models.SET_NULL, related_name="+", help_text="Which agent of a room answers."
+    )
+    question = models.ForeignKey(
+        "self", null=True, blank=True, on_delete=models.SET_NULL, related_name="answers", help_text="What an answer answers."
+    )
+    depth = models.PositiveSmallIntegerField(default=0, help_text="How many answers of agents led here; 0: a person wrote it.")
     text = models.TextField(blank=True)
     thought = models.TextField(blank=True)
     sources = models.JSONField(default=list, blank=True)
