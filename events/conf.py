@@ -114,6 +114,33 @@ class EventsSettings(AppSettings):
     SOCKET_COMPRESSION: bool = False
     """Whether WebSockets may be compressed (permessage-deflate): less traffic, for far more time and memory per connection."""
 
+    TOPIC_SEGMENTS_MAX: int = 16
+    """Most segments of a topic or pattern: six, and two for each filter."""
+
+    TOPICS_PER_CONNECTION: int = 128
+    """Most patterns that one connection may subscribe to."""
+
+    TOPIC_ORGANIZATIONS_MAX: int = 20
+    """Most organisations that the patterns of one connection may cover."""
+
+    TOPIC_WAITING_MAX: int = 64
+    """Matched events that wait in memory for one connection and organisation; with more it reads on from the log."""
+
+    TOPIC_CURSOR_EVENTS: int = 100
+    """After so many events of an organisation that a connection did not ask for it is told its new cursor."""
+
+    TOPIC_ACCESS_SECONDS: float = 5.0
+    """How long it is remembered that somebody may see the events of a resource, or may not, in seconds."""
+
+    TOPIC_RESERVED_SOURCES: list[str] = ["conversations", "tasks"]  # noqa: RUF012 - a declaration, never mutated
+    """Sources that this server publishes itself: only staff accounts and API keys may publish events of them."""
+
+    TOPIC_PUBLISH_MAX: int = 100
+    """Most events in one request to `POST /api/v1/topics/publish`."""
+
+    TOPIC_PUBLISH_MAX_BYTES: int = 1024 * 1024
+    """Largest body of `POST /api/v1/topics/publish`, in bytes."""
+
     MESSAGE_EVENTS_RETENTION_DAYS: int = 14
     """How long the journal of an ended stream is kept, in days."""
 

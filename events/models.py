@@ -41,6 +41,8 @@ class OutboxEvent(models.Model):
     stream = models.CharField(max_length=200)
     type = models.CharField(max_length=100)
     data = models.JSONField()
+    key = models.CharField(max_length=200, blank=True)
+    """Under which the broker takes it once only; empty: a key made of this row."""
     created_at = models.DateTimeField(auto_now_add=True, db_index=True)
 
     def __str__(self) -> str:

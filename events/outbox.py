@@ -39,7 +39,7 @@ def publish_all_with_commit(publications: Sequence[Publication]) -> None:
     for each in wanted:
         check(each)
     rows = OutboxEvent.objects.bulk_create(
-        [OutboxEvent(stream=each.stream.name, type=each.type, data=each.data) for each in wanted]
+        [OutboxEvent(stream=each.stream.name, type=each.type, data=each.data, key=each.key) for each in wanted]
     )
     pks = [row.pk for row in rows]
     # Not a partial: Django logs a robust function's failure by its __qualname__, and fails itself where there is none.
@@ -77,7 +77,7 @@ def send(rows: Any) -> int:
 
 
 def _publish(rows: list[OutboxEvent]) -> None:
-    items = [(_publication(row), f"outbox:{row.pk}:{row.created_at.timestamp()}") for row in rows]
+    items = [(_publication(row), row.key or f"outbox:{row.pk}:{row.created_at.timestamp()}") for row in rows]
     publish_once(items, remember=REMEMBER_SECONDS)
 
 

@@ -22,11 +22,15 @@ TYPE = re.compile(r"(?=.{1,100}\Z)[a-z][a-z0-9_]*(\.[a-z0-9_]+)+", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class Publication:
-    """One event to append: to which backlog stream, of which type, with what data."""
+    """One event to append: to which backlog stream, of which type, with what data.
+
+    `key`: where it is published with a commit, it is appended only if none with the same key was within a day.
+    """
 
     stream: Stream
     type: str
     data: dict[str, Any]
+    key: str = ""
 
 
 def now_ms() -> int:

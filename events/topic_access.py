@@ -1,0 +1,88 @@
+"""Who may see which topics: members those of their organisation, staff all; and finer rules, by source.
+
+An app that owns a source registers its rule with `authorises`; see docs/explanation/topics.md.
+"""
+
+import time
+from collections.abc import Callable, Collection
+
+from accounts.caller import Caller
+from accounts.models import Membership, Organization, User
+from accounts.threads import in_thread
+from events.conf import conf
+from events.topic_event import TopicEvent
+from events.topics import Topic
+
+Rule = Callable[[Caller, str, Collection[str]], Collection[str]]
+"""Of these resource ids of an organisation (its public id), those whose events the caller may see. Runs in a thread."""
+
+_rules: dict[str, Rule] = {}
+
+REMEMBERED = 4096
+"""Resources of which one connection remembers whether its caller may see them."""
+
+
+def authorises(source: str, rule: Rule) -> None:
+    """From now on events of `source` are only for those whom `rule` lets see their resource."""
+    _rules[source] = rule
+
+
+def is_member(*, user_pk: int, organization_id: str) -> bool:
+    """Whether the user with this primary key belongs to the organisation with this public id."""
+    return Membership.objects.filter(user_id=user_pk, organization__public_id=organization_id).exists()
+
+
+def may_see(caller: Caller, topic: Topic) -> bool:
+    """Whether the rule of the topic's source, if there is one, lets the caller see its resource."""
+    rule = _rules.get(topic.source)
+    return rule is None or topic.resource_id in rule(caller, topic.organization, {topic.resource_id})
+
+
+def visible_organizations(*, user_pk: int, among: Collection[str] | None = None) -> set[str]:
+    """Public ids of the organisations whose topics a user may follow: his own, for staff all. `among`: only of these."""
+    if User.objects.filter(pk=user_pk, is_staff=True, is_active=True).exists():
+        found = Organization.objects.all()
+    else:
+        found = Organization.objects.filter(memberships__user_id=user_pk)
+    if among is not None:
+        found = found.filter(public_id__in=among)
+    return set(found.values_list("public_id", flat=True)[: conf.TOPIC_ORGANIZATIONS_MAX + 1])
+
+
+class Sight:
+    """What one caller may see, remembered for TOPIC_ACCESS_SECONDS, so that a busy stream is not a busy database."""
+
+    def __init__(self, caller: Caller) -> None:
+        self._caller = caller
+        self._known: dict[tuple[str, str, str], tuple[float, bool]] = {}
+
+    def forget(self) -> None:
+        """Has everything looked at again: something about the caller has changed."""
+        self._known.clear()
+
+    async def filter(self, events: list[TopicEvent]) -> list[TopicEvent]:
+        """Those of the events that the caller may see. Raises `JournalUnavailable`: what cannot be said is not told."""
+        bound = [each for each in events if each.topic.source in _rules]
+        if not bound:
+            return events
+        await self._look_up({_key(each.topic) for each in bound})
+        return [each for each in events if each.topic.source not in _rules or self._known[_key(each.topic)][1]]
+
+    async def _look_up(self, keys: set[tuple[str, str, str]]) -> None:
+        now = time.monotonic()
+        if len(self._known) > REMEMBERED:
+            self._known.clear()
+        asked: dict[tuple[str, str], set[str]] = {}
+        for organization, source, resource_id in keys:
+            known = self._known.get((organization, source, resource_id))
+            if known is None or known[0] < now:
+                asked.setdefault((organization, source), set()).add(resource_id)
+        for (organization, source), resource_ids in asked.items():
+            seen = await in_thread(_rules[source], self._caller, organization, resource_ids)
+            until = now + conf.TOPIC_ACCESS_SECONDS
+            for each in resource_ids:
+                self._known[organization, source, each] = (until, each in seen)
+
+
+def _key(topic: Topic) -> tuple[str, str, str]:
+    return topic.organization, topic.source, topic.resource_id
