@@ -271,7 +271,7 @@ class ChatConsumer(BaseConsumer):
     # Typing.
 
     def _typing_ran_out(self) -> None:
-        self._start(self._stop_typing(), name="socket: end of typing")
+        self._works.start(self._stop_typing(), name="socket: end of typing")
 
     async def _stop_typing(self) -> None:
         if self._typing is None:

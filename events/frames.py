@@ -5,17 +5,20 @@ handler ever meets what neither Postgres nor the channel layer can hold.
 """
 
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from events.event import storable
-from events.exceptions import InvalidRequest, ThroughlineError
+from events.event import Event, storable
+from events.exceptions import Forbidden, InvalidRequest, ThroughlineError, Unauthenticated
+from events.ring import Batch
 
 Frame = dict[str, Any]
 
 MAX_DEPTH = 64
 """How deep a frame may be nested: far more than any of ours, far less than what exhausts a stack that renders it again."""
 
+INVALID_TOKEN = "Invalid token"  # noqa: S105 - the seed's words for a close reason
 EXAMPLE = '{"type":"ping"}'
 
 
@@ -23,6 +26,11 @@ def timestamp(at: float | None = None) -> str:
     """A moment as ISO 8601 in UTC, with milliseconds and Z: now, or `at` in seconds since the epoch."""
     moment = datetime.now(UTC) if at is None else datetime.fromtimestamp(at, UTC)
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def longer_than(text: str, limit: int) -> bool:
+    """Whether a text has more than `limit` bytes as UTF-8."""
+    return len(text) > limit or (not text.isascii() and len(text.encode("utf-8", "surrogatepass")) > limit)
 
 
 def parse(text: str) -> Frame:
@@ -69,6 +77,26 @@ def error_frame(error: ThroughlineError, *, ref: Any = None) -> Frame:
     if error.retry_after is not None:
         frame["retry_after"] = max(1, int(error.retry_after + 0.999))
     return with_ref(frame, ref)
+
+
+def close_reason(error: ThroughlineError) -> str:
+    """Why a socket is closed: in the seed's words where it has some."""
+    if isinstance(error, Unauthenticated):
+        return INVALID_TOKEN
+    if isinstance(error, Forbidden):
+        return "Forbidden"
+    return error.message
+
+
+def truncated_frame(batch: Batch, *, told: Callable[[Event], bool] | None = None) -> Frame:
+    """Says that events are missing before this batch: fetch the state anew. `told`: which of its events make frames, if not all.
+
+    With an `id`, the new cursor, where no frame follows that has one.
+    """
+    events = batch.events if told is None else [event for event in batch.events if told(event)]
+    oldest = str(events[0].id) if events else ""
+    frame: Frame = {"type": "backlog.truncated", "oldest_retained_id": oldest, "reason": batch.reason}
+    return frame if events or batch.last is None else frame | {"id": str(batch.last)}
 
 
 def with_ref(frame: Frame, ref: Any) -> Frame:

@@ -1,11 +1,11 @@
 """`/ws/notifications/{user_id}`: what a user is told, as it comes (seed 004, "Notifications WebSocket")."""
 
 from collections.abc import Iterable
-from typing import Any
 
 from events.consumers import BaseConsumer, timestamp
 from events.event import Event
 from events.exceptions import Unauthenticated
+from events.frames import Frame, truncated_frame
 from events.hub import current_hub
 from events.ring import Batch
 from events.streams import Stream, format_cursor, parse_cursor
@@ -26,16 +26,16 @@ class NotificationsConsumer(BaseConsumer):
         since = self.query.get("since", "")
         begin = parse_cursor(stream, since) if since else (await current_hub().log.heads([stream]))[stream].id
         self.cursor = format_cursor(stream, begin) if begin is not None else ""
-        self.follow("notifications", stream=stream, cursor=begin, render=notification_frames, truncated=truncated_frame)
+        self.follow("notifications", stream=stream, cursor=begin, render=notification_frames, truncated=_truncated)
 
-    def greeting(self) -> dict[str, Any]:
+    def greeting(self) -> Frame:
         """The cursor that the frames follow."""
         return {"cursor": self.cursor}
 
 
-def notification_frames(event: Event) -> Iterable[dict[str, Any]]:
+def notification_frames(event: Event) -> Iterable[Frame]:
     """The seed's frame, with `id` (the cursor), and what is needed to act on the notification; none for other events."""
-    if event.type != CREATED.name:
+    if not _is_told(event):
         return
     # Other services may publish this type, too, with a payload of their own.
     told = event.data.get("payload", event.data)
@@ -49,12 +49,9 @@ def notification_frames(event: Event) -> Iterable[dict[str, Any]]:
     }
 
 
-def truncated_frame(batch: Batch) -> dict[str, Any]:
-    """Says that events are missing: fetch the inbox anew. With an `id` where no frame follows that has one."""
-    shown = [event for event in batch.events if event.type == CREATED.name]
-    frame = {
-        "type": "backlog.truncated",
-        "oldest_retained_id": str(shown[0].id) if shown else "",
-        "reason": batch.reason,
-    }
-    return frame if shown or batch.last is None else frame | {"id": str(batch.last)}
+def _is_told(event: Event) -> bool:
+    return event.type == CREATED.name
+
+
+def _truncated(batch: Batch) -> Frame:
+    return truncated_frame(batch, told=_is_told)

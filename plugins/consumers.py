@@ -51,7 +51,7 @@ class PluginDebugConsumer(BaseConsumer):
         """The seed's bare `ping`."""
         if text.strip() != "ping":
             return False
-        await self._write("pong")
+        await self.tell_text("pong")
         return True
 
     async def _tell_history(self, stream: Stream) -> EventId:

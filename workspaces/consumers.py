@@ -11,11 +11,10 @@ from accounts.threads import in_thread
 from events.consumers import BaseConsumer, timestamp
 from events.event import START, Event, EventId, to_json
 from events.exceptions import Forbidden, InvalidRequest, TooMany
-from events.frames import Frame
+from events.frames import Frame, truncated_frame
 from events.hub import current_hub
 from events.presence import current_presence, on_left, on_returned
 from events.rates import Rate
-from events.ring import Batch
 from events.streams import parse_cursor
 from workspaces import broadcasts, members
 from workspaces.conf import conf
@@ -154,16 +153,6 @@ class WorkspaceConsumer(BaseConsumer):
             return False
         payload = event.data.get("payload")
         return isinstance(payload, dict) and payload.get("member_id") == self.caller.user_id
-
-
-def truncated_frame(batch: Batch) -> Frame:
-    """Says that events are missing: fetch the state anew. With an `id`, the new cursor, where no event follows that has one."""
-    frame = {
-        "type": "backlog.truncated",
-        "oldest_retained_id": str(batch.events[0].id) if batch.events else "",
-        "reason": batch.reason,
-    }
-    return frame if batch.events or batch.last is None else frame | {"id": str(batch.last)}
 
 
 def _came(workspace_id: str, user_id: str, username: str) -> Frame:
