@@ -84,6 +84,15 @@ class ChatSettings(AppSettings):
     CHAT_SESSION_PARTICIPANTS: int = 50
     """Most users who take part in one session of the chat socket."""
 
+    CHAT_ROOM_PARTICIPANTS: int = 100
+    """Most participants of one room, people and agents."""
+
+    CHAT_ROOM_AGENTS: int = 5
+    """Most agents of one room: each that responds by itself answers every message of a person."""
+
+    CHAT_ROOM_AGENT_DEPTH: int = 1
+    """How many answers of agents may follow each other without a person's message; 1: agents answer only people."""
+
     CHAT_TYPING_SECONDS: float = 6.0
     """How long someone is shown as typing after the last sign of it, in seconds."""
 

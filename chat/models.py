@@ -177,7 +177,12 @@ class Message(models.Model):
     role = models.CharField(max_length=16, choices=Role.choices)
     author = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
     application = models.ForeignKey(
-        Application, null=True, blank=True, on_delete=models.SET_NULL, related_name="+", help_text="Which agent of a room answers."
+        Application,
+        null=True,
+        blank=True,
+        on_delete=models.SET_NULL,
+        related_name="+",
+        help_text="As which it is answered.",
     )
     question = models.ForeignKey(
         "self", null=True, blank=True, on_delete=models.SET_NULL, related_name="answers", help_text="What an answer answers."

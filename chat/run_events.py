@@ -32,6 +32,9 @@ class Type(StrEnum):
     APPROVAL_REQUIRED = "tool.approval.required"
     APPROVAL_CLEARED = "tool.approval.cleared"
     SESSION_LEFT = "session.left"
+    MESSAGE_POSTED = "message.posted"
+    ROOM_CHANGED = "room.changed"
+    ROOM_READ = "room.read"
 
 
 register(
@@ -87,10 +90,21 @@ register(
     ),
     EventType(Type.CANCELLED, "The answer was stopped: `conversation_id`. The text so far is kept.", terminal=True),
     EventType(
-        Type.MESSAGE_STARTED, "User feed: an answer was accepted: `message_id`, `conversation_id`, `status`, `session_id`."
+        Type.MESSAGE_STARTED,
+        "User feed: an answer was accepted: `message_id`, `conversation_id`, `status`, and perhaps `session_id`, `room_id`.",
     ),
-    EventType(Type.MESSAGE_FINISHED, "User feed: an answer has ended: `message_id`, `conversation_id`, `status`, `session_id`."),
-    EventType(Type.SESSION_LEFT, "User feed: you take part in a session no more: `session_id`."),
+    EventType(Type.MESSAGE_FINISHED, "User feed: an answer has ended: the same."),
+    EventType(Type.SESSION_LEFT, "User feed: you take part in a session, or room, no more: `session_id`, `room_id`."),
+    EventType(
+        Type.MESSAGE_POSTED,
+        "User feed: somebody wrote in a room: `message_id`, `conversation_id`, `session_id`, `room_id` (all one), `user_id`.",
+    ),
+    EventType(
+        Type.ROOM_CHANGED,
+        "User feed: a room was made, renamed or deleted, or others take part: `room_id`, `title`, `change` (created, renamed, "
+        "deleted, participants), `by`.",
+    ),
+    EventType(Type.ROOM_READ, "User feed: you have read in a room, here or elsewhere: `room_id`, `unread`."),
     EventType(
         Type.APPROVAL_REQUIRED,
         "User feed: a run waits for a decision of yours: `message_id`, `conversation_id`, `batch_id`, `kind`, `total`, "

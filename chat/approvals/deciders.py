@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from django.core.exceptions import ImproperlyConfigured
 from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models.functions import Coalesce
 
 from accounts.caller import Caller
 from accounts.models import Membership, User
@@ -33,11 +34,15 @@ def deciders_of(run: Run, words: Sequence[str]) -> QuerySet[User]:
     conversation = run.message.conversation
     wanted = Q(pk__in=[])
     if PARTICIPANTS in words:
-        wanted |= Q(pk__in=Participant.objects.filter(conversation=conversation).values("user"))
+        reader = Participant.Role.READER
+        people = Participant.objects.filter(conversation=conversation, user__isnull=False).exclude(role=reader)
+        wanted |= Q(pk__in=people.values("user"))
     if REQUESTER in words:
         wanted |= Q(pk=run.requested_by_id)
-    if ADMINS in words and conversation.application is not None:
-        admins = Membership.objects.filter(organization_id=conversation.application.organization_id, role=Membership.Role.ADMIN)
+    if ADMINS in words:
+        application = run.message.application or conversation.application
+        organization = application.organization_id if application else conversation.organization_id
+        admins = Membership.objects.filter(organization_id=organization, role=Membership.Role.ADMIN)
         wanted |= Q(pk__in=admins.values("user"))
     wanted |= Q(public_id__in=[word.removeprefix(USER) for word in words if word.startswith(USER)])
     return User.objects.filter(wanted, is_active=True).order_by("pk")
@@ -48,10 +53,14 @@ def decidable_by(caller: Caller) -> Q:
     admin = Membership.objects.filter(
         user_id=caller.pk,
         role=Membership.Role.ADMIN,
-        organization=OuterRef("run__message__conversation__application__organization"),
+        organization=Coalesce(
+            OuterRef("run__message__application__organization"),
+            OuterRef("run__message__conversation__application__organization"),
+            OuterRef("run__message__conversation__organization"),
+        ),
     )
     return (
-        (Q(deciders__contains=[PARTICIPANTS]) & Q(Exists(_participation(caller))))
+        (Q(deciders__contains=[PARTICIPANTS]) & Q(Exists(_participation(caller).exclude(role=Participant.Role.READER))))
         | Q(deciders__contains=[REQUESTER], run__requested_by_id=caller.pk)
         | (Q(deciders__contains=[ADMINS]) & Q(Exists(admin)))
         | Q(deciders__contains=[f"{USER}{caller.user_id}"])
@@ -64,4 +73,9 @@ def visible_to(caller: Caller) -> QuerySet[Approval]:
 
 
 def _participation(caller: Caller) -> QuerySet[Participant]:
-    return Participant.objects.filter(user_id=caller.pk, conversation=OuterRef("run__message__conversation"))
+    own = Membership.objects.filter(user_id=caller.pk).values("organization")
+    return Participant.objects.filter(
+        Q(conversation__organization__isnull=True) | Q(conversation__organization__in=own),
+        user_id=caller.pk,
+        conversation=OuterRef("run__message__conversation"),
+    )

@@ -33,7 +33,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='message',
             name='application',
-            field=models.ForeignKey(blank=True, help_text='Which agent of a room answers.', null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to='chat.application'),
+            field=models.ForeignKey(blank=True, help_text='As which it is answered.', null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to='chat.application'),
         ),
         migrations.AddField(
             model_name='message',

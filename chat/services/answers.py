@@ -70,7 +70,7 @@ async def _read_all(message_id: uuid.UUID) -> list[Event]:
 @provides_pending
 def running_answers(caller: Caller) -> list[Pending]:
     """The caller's answers that are not over, as `message.started` events."""
-    open_runs = Run.objects.filter(status__in=Run.OPEN, message__conversation__participants__user_id=caller.pk)
+    open_runs = Run.objects.filter(conversations.seen_by(caller, conversation="message__conversation"), status__in=Run.OPEN)
     rows = open_runs.order_by("created_at").values_list("pk", "message__conversation_id", "status")
     return [
         (Type.MESSAGE_STARTED, {"message_id": str(pk), "conversation_id": str(conversation_id), "status": status})
@@ -79,7 +79,10 @@ def running_answers(caller: Caller) -> list[Pending]:
 
 
 def stop(*, caller: Caller, message_id: uuid.UUID) -> str:
-    """Asks for the end of an answer; its status now. A run no worker has claimed ends at once. Raises `NotFound`."""
+    """Asks for the end of an answer; its status now. A run no worker has claimed ends at once.
+
+    Raises `NotFound`, and `Forbidden` for one who may only read in its room.
+    """
     taken = runs.request_stop(caller=caller, message_id=message_id)
     if taken is not None:
         async_to_sync(_end)(taken)

@@ -3,20 +3,32 @@
 import uuid
 from typing import Any
 
-from django.db.models import Max, OuterRef, QuerySet, Subquery
+from django.db.models import Max, OuterRef, Q, QuerySet, Subquery
 
 from accounts.caller import Caller
+from accounts.models import Membership
 from chat.markdown import render
-from chat.models import Conversation, Message, Run
-from events.exceptions import InvalidRequest, NotFound
+from chat.models import Conversation, Message, Participant, Run
+from events.exceptions import Conflict, Forbidden, InvalidRequest, NotFound
 from events.paging import PAGE, page
 
 
+def seen_by(caller: Caller, *, conversation: str = "") -> Q:
+    """What is of conversations in which the caller takes part; `conversation`: the look-up that leads there.
+
+    Who leaves an organisation sees its rooms no more, though he was not taken out of each.
+    """
+    to = f"{conversation}__" if conversation else ""
+    own = Membership.objects.filter(user_id=caller.pk).values("organization")
+    of_it = Q(**{f"{to}organization__isnull": True}) | Q(**{f"{to}organization__in": own})
+    return Q(**{f"{to}participants__user_id": caller.pk}) & of_it
+
+
 def conversations_of(caller: Caller) -> QuerySet[Conversation]:
-    """The caller's conversations, newest first, each with `running_message_id`."""
+    """The caller's conversations, newest first, each with `running_message_id`; rooms among them."""
     running = Run.objects.filter(message__conversation=OuterRef("pk"), status__in=Run.OPEN).order_by("-created_at")
     return (
-        Conversation.objects.filter(participants__user_id=caller.pk)
+        Conversation.objects.filter(seen_by(caller))
         .annotate(running_message_id=Subquery(running.values("pk")[:1]))
         .order_by("-updated_at", "-id")
     )
@@ -31,21 +43,40 @@ def conversation(*, caller: Caller, conversation_id: uuid.UUID) -> Conversation:
 
 
 def list_conversations(*, caller: Caller, cursor: str) -> tuple[list[Conversation], str | None]:
-    """One page after `cursor` (empty: the newest), and the cursor of the next page."""
-    return page(conversations_of(caller), by="updated_at", cursor=cursor)
+    """One page after `cursor` (empty: the newest), without rooms, and the cursor of the next page."""
+    return page(conversations_of(caller).filter(type=""), by="updated_at", cursor=cursor)
+
+
+def is_room(conversation_id: uuid.UUID) -> bool:
+    """Whether there is a room with this id, which is also that of its session."""
+    return Conversation.objects.filter(pk=conversation_id).exclude(type="").exists()
+
+
+def refuse_readers(*, caller: Caller, conversation_id: uuid.UUID) -> None:
+    """Raises `Forbidden` for one who may only read there."""
+    reader = Participant.Role.READER
+    if Participant.objects.filter(conversation_id=conversation_id, user_id=caller.pk, role=reader).exists():
+        raise Forbidden("You may only read in this room. Ask one of its owners to make you a member.")
+
+
+def _not_a_room(found: Conversation) -> None:
+    if found.type:
+        raise Conflict(f"This conversation is a room: it is changed at /api/v1/rooms/{found.pk}.")
 
 
 def rename(*, caller: Caller, conversation_id: uuid.UUID, title: str) -> Conversation:
-    """Gives a conversation another title."""
+    """Gives a conversation another title. Raises `NotFound`, and `Conflict` for a room."""
     found = conversation(caller=caller, conversation_id=conversation_id)
+    _not_a_room(found)
     found.title = title
     found.save(update_fields=["title"])
     return found
 
 
 def delete(*, caller: Caller, conversation_id: uuid.UUID) -> None:
-    """Deletes a conversation that has no running answer."""
+    """Deletes a conversation that has no running answer. Raises `NotFound`, and `Conflict` for a room."""
     found = conversation(caller=caller, conversation_id=conversation_id)
+    _not_a_room(found)
     if found.running_message_id is not None:  # type: ignore[attr-defined]
         raise InvalidRequest("An answer is still running in this conversation. Stop it first.")
     found.delete()
@@ -57,17 +88,38 @@ def messages(*, caller: Caller, conversation_id: uuid.UUID, before: int | None) 
     And what to give as `before` for older ones.
     """
     found = conversation(caller=caller, conversation_id=conversation_id)
-    query = found.messages.select_related("run").order_by("-position")
+    rows, older = page_before(found.messages.select_related("run"), before=before)
+    return [describe(row) for row in rows], older
+
+
+def page_before(rows: QuerySet[Message], *, before: int | None) -> tuple[list[Message], int | None]:
+    """Up to a page of a conversation's messages before a position, oldest first, and the position for those before them."""
+    rows = rows.order_by("-position")
     if before is not None:
-        query = query.filter(position__lt=before)
-    rows = list(query[: PAGE + 1])
-    older = rows[PAGE - 1].position if len(rows) > PAGE else None
-    return [describe(row) for row in reversed(rows[:PAGE])], older
+        rows = rows.filter(position__lt=before)
+    found = list(rows[: PAGE + 1])
+    older = found[PAGE - 1].position if len(found) > PAGE else None
+    return found[:PAGE][::-1], older
+
+
+def question_of(answer: Message, messages: QuerySet[Message]) -> Message | None:
+    """What an answer answers, from `messages`; of an answer that was written before this was kept, the message above it."""
+    if answer.question_id is not None:
+        return messages.filter(pk=answer.question_id).first()
+    above = messages.filter(conversation_id=answer.conversation_id, position__lt=answer.position, role=Message.Role.USER)
+    return above.order_by("-position").first()
 
 
 def next_position(found: Conversation) -> int:
     """The position of the next message; the caller holds the conversation's row lock."""
     return (found.messages.aggregate(last=Max("position"))["last"] or 0) + 1
+
+
+def speaker(message: Message) -> str:
+    """The name of who wrote a message, with its `author` and `application`."""
+    if message.role == Message.Role.ASSISTANT:
+        return message.application.name if message.application else "assistant"
+    return message.author.username if message.author else "somebody who is gone"
 
 
 def describe(message: Message) -> dict[str, Any]:
@@ -91,7 +143,7 @@ def message_of(*, caller: Caller, message_id: uuid.UUID) -> Message:
     """An assistant's message with its run; raises `NotFound` also when it is someone else's."""
     found = (
         Message.objects.select_related("run")
-        .filter(pk=message_id, run__isnull=False, conversation__participants__user_id=caller.pk)
+        .filter(seen_by(caller, conversation="conversation"), pk=message_id, run__isnull=False)
         .first()
     )
     if found is None:

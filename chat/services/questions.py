@@ -14,17 +14,13 @@ from django.utils import timezone
 from accounts.caller import Caller
 from accounts.models import User
 from chat.conf import conf
-from chat.jobs import defer_answer
 from chat.models import Application, ChatSession, Conversation, IdempotencyKey, Message, Run
-from chat.run_events import Type
-from chat.services import conversations, sessions
-from chat.services.applications import application_of, grounding_of
-from events import journal
-from events.event import Event, EventId
+from chat.services import conversations, responding, sessions, telling
+from chat.services.applications import application_of
+from chat.services.responding import message_stream
 from events.exceptions import Conflict, InvalidRequest, TooMany
-from events.outbox import publish_with_commit
-from events.publishing import now_ms
-from events.streams import Stream
+
+__all__ = ["Posted", "Question", "ask", "message_stream", "post"]
 
 TITLE_CHARS = 80
 NAMED_CONVERSATIONS = uuid.UUID("6a9a4a5e-3f0a-4d5c-9a54-0c6d1f1d7c55")
@@ -39,7 +35,8 @@ class Question:
     conversation's own messages when given; `grounding` says what to answer from: see `chat.grounding`.
     `tools`: which of the application's tools may be called; None: all of them.
     `conversation` is the id of one of the caller's conversations, or any name of the caller's own for one. In a `session`
-    new conversations are those of all its participants, and so are such names.
+    new conversations are those of all its participants, and so are such names. In a room, which is one conversation,
+    `application_id` is the agent that is addressed.
     """
 
     text: str
@@ -54,38 +51,63 @@ class Question:
     session: ChatSession | None = None
     tools: list[str] | None = None
     also: Callable[[Message], None] | None = None
-    """What else is written with the answer and its run, in their transaction; what it raises refuses the question."""
+    """What else is written with an answer and its run, in their transaction; what it raises refuses the question."""
 
 
-def message_stream(message_id: uuid.UUID) -> Stream:
-    """The durable stream of an answer."""
-    return Stream("message", str(message_id))
+@dataclass(frozen=True, slots=True)
+class Posted:
+    """A message that was accepted, and the answers to it that have begun: of a room none, one or many, else one."""
+
+    message: Message
+    answers: list[Message]
+
+    @property
+    def key(self) -> Message:
+        """What is remembered for an Idempotency-Key."""
+        return self.answers[0] if self.answers else self.message
+
+    @classmethod
+    def found(cls, key: Message) -> "Posted":
+        """The same, from what is remembered."""
+        asked = key if key.role == Message.Role.USER else conversations.question_of(key, Message.objects.all())
+        answers = list(Message.objects.filter(question=asked).select_related("run").order_by("position")) if asked else []
+        return cls(asked or key, answers or [each for each in [key] if each is not asked])
 
 
 def ask(*, caller: Caller, question: Question, idempotency_key: str = "", body: bytes = b"") -> Message:
-    """Writes the question, the empty answer, its run, the first event and the job; the assistant's message.
+    """As `post`, where an answer is wanted: the (first) assistant's message. Raises `Conflict` where nobody would answer."""
+    posted = _post(caller, question, idempotency_key, body, is_answered=True)
+    return posted.answers[0]
 
-    With an `idempotency_key` that was used before: the same message again if `body` is the
-    same, else `Conflict`. Raises `NotFound`, `TooMany`.
+
+def post(*, caller: Caller, question: Question, idempotency_key: str = "", body: bytes = b"") -> Posted:
+    """Writes the message, and for each who answers it the empty answer, its run, the first event and the job.
+
+    With an `idempotency_key` that was used before: the same again if `body` is the same, else `Conflict`.
+    Raises `NotFound`, `TooMany`, and `Forbidden` for one who may only read there.
     """
+    return _post(caller, question, idempotency_key, body, is_answered=False)
+
+
+def _post(caller: Caller, question: Question, idempotency_key: str, body: bytes, *, is_answered: bool) -> Posted:
     if len(idempotency_key) > 255:
         raise InvalidRequest("Idempotency-Key must have at most 255 characters.")
     digest = hashlib.sha256(body).hexdigest()
     earlier = _earlier(caller, idempotency_key, digest)
     if earlier is not None:
-        return earlier
+        return Posted.found(earlier)
     try:
         with transaction.atomic():
-            answer = _accept(caller, question)
+            posted = _accept(caller, question, is_answered=is_answered)
             if idempotency_key:
-                IdempotencyKey.objects.create(user_id=caller.pk, key=idempotency_key, digest=digest, message=answer)
-            return answer
+                IdempotencyKey.objects.create(user_id=caller.pk, key=idempotency_key, digest=digest, message=posted.key)
+            return posted
     except (IntegrityError, TooMany, Conflict):
         # Perhaps the same key at the same moment, on another connection: that one won, or took the last place (of a session).
         earlier = _earlier(caller, idempotency_key, digest)
         if earlier is None:
             raise
-        return earlier
+        return Posted.found(earlier)
 
 
 def _earlier(caller: Caller, key: str, digest: str) -> Message | None:
@@ -101,48 +123,54 @@ def _earlier(caller: Caller, key: str, digest: str) -> Message | None:
     return found.message
 
 
-def _accept(caller: Caller, question: Question) -> Message:
-    _refuse_too_many(caller)
+def _accept(caller: Caller, question: Question, *, is_answered: bool) -> Posted:
+    _one_at_a_time(caller)
     conversation = _conversation(caller, question)
-    position = conversations.next_position(conversation)
-    answer = Message(conversation=conversation, position=position + 1, role=Message.Role.ASSISTANT)
-    asked = Message(
+    conversations.refuse_readers(caller=caller, conversation_id=conversation.pk)
+    applications = responding.respondents(conversation, addressed=question.application_id)
+    if applications:
+        _refuse_too_many(caller)
+    elif is_answered:
+        raise Conflict(f"No agent of this room answers by itself. Name one, or post to /api/v1/rooms/{conversation.pk}/messages.")
+    asked = Message.objects.create(
         conversation=conversation,
-        position=position,
+        position=conversations.next_position(conversation),
         role=Message.Role.USER,
         author_id=caller.pk,
         text=question.text,
         attachments=question.attachments,
     )
-    Message.objects.bulk_create([asked, answer])
-    application = conversation.application
-    Run.objects.create(
-        message=answer,
+    Conversation.objects.filter(pk=conversation.pk).update(updated_at=timezone.now())
+    sessions.touch(session_id=conversation.session_id)
+    if conversation.type:
+        conversation.participants.filter(user_id=caller.pk).update(read_position=asked.position)
+        telling.message_posted(message=asked)
+    answers = responding.begin(
+        asked=asked,
+        applications=applications,
         requested_by_id=caller.pk,
-        engine=application.engine if application else "",
         options=question.options,
         context={
             "history": question.history,
             "system_prompt": question.system_prompt,
-            "grounding": question.grounding or grounding_of(application),
+            "grounding": question.grounding,
             "tools": question.tools,
         },
     )
-    started = {"message_id": str(answer.pk), "conversation_id": str(conversation.pk)}
-    journal.create(stream=message_stream(answer.pk), events=[Event(EventId(1, 0), Type.STARTED, started, now_ms())])
-    Conversation.objects.filter(pk=conversation.pk).update(updated_at=timezone.now())
-    sessions.touch(session_id=conversation.session_id)
     if question.also is not None:
-        question.also(answer)
-    defer_answer(answer.pk)
-    announce(message=answer, type=Type.MESSAGE_STARTED, status=Run.Status.QUEUED)
-    return answer
+        for answer in answers:
+            question.also(answer)
+    return Posted(asked, answers)
 
 
 def _conversation(caller: Caller, question: Question) -> Conversation:
     if question.conversation_id is not None:
         conversations.conversation(caller=caller, conversation_id=question.conversation_id)
         return _locked(question.conversation_id)
+    room = question.session.pk if question.session is not None and conversations.is_room(question.session.pk) else None
+    if room is not None and question.conversation in ("", str(room)):
+        conversations.conversation(caller=caller, conversation_id=room)
+        return _locked(room)
     if question.conversation:
         return _named_conversation(caller, question)
     created = Conversation(title=_title(question), application=_application(caller, question))
@@ -173,7 +201,7 @@ def _named_conversation(caller: Caller, question: Question) -> Conversation:
 
     Another caller's or session's same name is another conversation.
     """
-    own = Conversation.objects.filter(participants__user_id=caller.pk)
+    own = Conversation.objects.filter(conversations.seen_by(caller))
     with suppress(ValueError):
         found = own.filter(pk=uuid.UUID(question.conversation)).first()
         if found is not None:
@@ -189,22 +217,14 @@ def _title(question: Question) -> str:
     return " ".join(question.text.split())[:TITLE_CHARS]
 
 
+def _one_at_a_time(caller: Caller) -> None:
+    if conf.CHAT_RUNNING_PER_USER:
+        # One question of a user at a time, else all of those at once would find room.
+        # (Not FOR UPDATE: foreign keys share the row.)
+        User.objects.select_for_update(no_key=True).get(pk=caller.pk)
+
+
 def _refuse_too_many(caller: Caller) -> None:
     limit = conf.CHAT_RUNNING_PER_USER
-    if not limit:
-        return
-    # One question of a user at a time, else all of those at once would find room. (Not FOR UPDATE: foreign keys share the row.)
-    User.objects.select_for_update(no_key=True).get(pk=caller.pk)
-    if Run.objects.filter(requested_by_id=caller.pk, status__in=Run.OPEN).count() >= limit:
+    if limit and Run.objects.filter(requested_by_id=caller.pk, status__in=Run.OPEN).count() >= limit:
         raise TooMany(f"{limit} of your answers are still running. Wait for one to end, or stop one.", retry_after=5)
-
-
-def announce(*, message: Message, type: Type, status: str) -> None:
-    """Tells the feeds of all participants, with the current transaction."""
-    conversation = message.conversation
-    data = {"message_id": str(message.pk), "conversation_id": str(conversation.pk), "status": status}
-    if conversation.session_id is not None:
-        data["session_id"] = str(conversation.session_id)
-    people = conversation.participants.values_list("user__public_id", flat=True)
-    for user_id in people:
-        publish_with_commit(stream=Stream("user", user_id), type=type, data=data)

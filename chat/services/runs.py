@@ -18,10 +18,10 @@ from chat.engines.base import EngineRequest, Turn
 from chat.engines.text import clean_json
 from chat.jobs import ANSWER_TASK, defer_answer
 from chat.metrics import ENDED
-from chat.models import Approval, Job, Message, Run, Worker
+from chat.models import Application, Approval, Job, Message, Run, Worker
 from chat.run_events import Type
-from chat.services import conversations, usage
-from chat.services.questions import announce, message_stream
+from chat.services import conversations, responding, telling, usage
+from chat.services.responding import message_stream
 from chat.snapshot import Snapshot
 from events import journal
 from events.event import Event, EventId
@@ -99,7 +99,7 @@ def claim(*, message_id: uuid.UUID, worker: str) -> Claim | None:
     with transaction.atomic():
         lease = _lease(message_id)
         queued = Run.objects.select_for_update(of=("self",)).filter(pk=message_id, status=Run.Status.QUEUED)
-        run = queued.select_related("message__conversation__application").first()
+        run = queued.select_related("message__application", "message__conversation__application").first()
         if lease is None or run is None:
             transaction.set_rollback(True)
             return None
@@ -154,28 +154,46 @@ def _decided(run: Run) -> dict[str, Approval]:
 
 def _tools(run: Run) -> tuple[str, ...]:
     """The application's tools; of them those that the request wanted, if it named any."""
-    application = run.message.conversation.application
+    application = _application(run)
     given = application.tools if application else []
     wanted = run.context.get("tools")
     return tuple(name for name in given if wanted is None or name in wanted)
 
 
+def _application(run: Run) -> Application | None:
+    """As which it answers: in a room an agent, else the application of the conversation."""
+    return run.message.application or run.message.conversation.application
+
+
 def _request(run: Run) -> EngineRequest:
-    application = run.message.conversation.application
-    earlier = list(
-        run.message.conversation.messages.filter(position__lt=run.message.position).order_by("-position")[
-            : conf.CHAT_HISTORY_MESSAGES + 1
-        ]
-    )
-    question, *history = earlier
-    attachments = tuple((item["name"], item["text"]) for message in reversed(earlier) for item in message.attachments)
-    turns = _given_turns(run.context) or tuple(
-        Turn("user" if turn.role == Message.Role.USER else "assistant", turn.text) for turn in reversed(history) if turn.text
-    )
+    application = _application(run)
+    question, history = _so_far(run.message)
+    attachments = tuple((item["name"], item["text"]) for message in [*history, question] for item in message.attachments)
+    turns = _given_turns(run.context) or tuple(_turn(each, run.message) for each in history if each.text)
     options = run.options | ({"model": application.model} if application and application.model else {})
     own_prompt = application.system_prompt if application else ""
     prompts = [run.context.get("system_prompt") or own_prompt or conf.CHAT_SYSTEM_PROMPT, *_given_prompts(run.context)]
     return EngineRequest(question.text, turns, "\n\n".join(prompts), attachments, options)
+
+
+def _so_far(answer: Message) -> tuple[Message, list[Message]]:
+    """What an answer answers, and what was said before that, in its order. Other answers to the same are not part of it."""
+    said = Message.objects.select_related("author", "application")
+    question = conversations.question_of(answer, said)
+    if question is None:
+        raise Message.DoesNotExist(f"What {answer.pk} answers is gone.")
+    before = said.filter(conversation_id=answer.conversation_id, position__lt=question.position).order_by("-position")
+    return question, list(before[: conf.CHAT_HISTORY_MESSAGES])[::-1]
+
+
+def _turn(said: Message, answer: Message) -> Turn:
+    """A message as the engine is told it: in a room only an agent's own are the assistant's, and others' have their names."""
+    is_answer = said.role == Message.Role.ASSISTANT
+    if not answer.conversation.type:
+        return Turn("assistant" if is_answer else "user", said.text)
+    if is_answer and said.application_id == answer.application_id:
+        return Turn("assistant", said.text)
+    return Turn("user", f"{conversations.speaker(said)}: {said.text}")
 
 
 def _given_turns(context: dict[str, Any]) -> tuple[Turn, ...]:
@@ -227,7 +245,8 @@ def settle(*, message_id: uuid.UUID, ending: Ending, snapshot: Snapshot) -> Call
         message.text, message.thought = "".join(snapshot.text), "".join(snapshot.thought)
         message.sources, message.tool_calls = snapshot.sources, snapshot.tool_calls
         message.save(update_fields=["text", "thought", "sources", "tool_calls"])
-        announce(message=message, type=Type.MESSAGE_FINISHED, status=ending.status)
+        telling.answer_changed(message=message, type=Type.MESSAGE_FINISHED, status=ending.status)
+        responding.pass_on(answer=message, run=run)
         transaction.on_commit(ENDED.labels(ending.status, ending.code).inc, robust=True)
 
     return write
@@ -283,8 +302,10 @@ class TakenOver:
 
 
 def request_stop(*, caller: Caller, message_id: uuid.UUID) -> TakenOver | None:
-    """Asks for a run's end; a run that no worker has claimed is the caller's to end at once. Raises `NotFound`."""
-    run = conversations.message_of(caller=caller, message_id=message_id).run
+    """Asks for a run's end; a run that no worker has claimed is the caller's to end at once. Raises `NotFound`, `Forbidden`."""
+    message = conversations.message_of(caller=caller, message_id=message_id)
+    conversations.refuse_readers(caller=caller, conversation_id=message.conversation_id)
+    run = message.run
     if run.status not in Run.OPEN:
         return None
     # Before the run is taken: should this process die then, whoever claims the run knows.

@@ -10,11 +10,11 @@ from contextlib import suppress
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Prefetch, Q, QuerySet
+from django.db.models import Exists, OuterRef, Prefetch, Q, QuerySet
 from django.utils import timezone
 
 from accounts.caller import Caller
-from accounts.models import User
+from accounts.models import Membership, User
 from chat.conf import conf
 from chat.models import ChatSession, Conversation, Message, Participant, Run, SessionParticipant
 from chat.run_events import Type
@@ -48,7 +48,10 @@ def resolve(*, caller: Caller, name: str) -> ChatSession:
 
 
 def _of(caller: Caller) -> QuerySet[ChatSession]:
-    return ChatSession.objects.filter(participants__user_id=caller.pk)
+    """Those in which he takes part; without rooms of an organisation that he has left."""
+    own = Membership.objects.filter(user_id=caller.pk).values("organization")
+    lost = Conversation.objects.filter(pk=OuterRef("pk")).exclude(type="").exclude(organization__in=own)
+    return ChatSession.objects.filter(~Exists(lost), participants__user_id=caller.pk)
 
 
 def existing(*, caller: Caller, name: str) -> ChatSession:
@@ -82,8 +85,10 @@ def _write_down(session: ChatSession) -> None:
 
 
 def takes_part(*, caller: Caller, session: ChatSession) -> bool:
-    """Whether the caller is still one of the session's people; its owner always is."""
-    return session.owner_id == caller.pk or session.participants.filter(user_id=caller.pk).exists()
+    """Whether the caller is still one of the session's people; the owner of one that is no room always is."""
+    if _of(caller).filter(pk=session.pk).exists():
+        return True
+    return session.owner_id == caller.pk and not conversations.is_room(session.pk)
 
 
 def participants(session: ChatSession) -> list[str]:
@@ -94,6 +99,7 @@ def participants(session: ChatSession) -> list[str]:
 
 def begin_conversation(*, caller: Caller, session: ChatSession, conversation: Conversation) -> None:
     """Saves a new conversation of a session, in which all its participants take part. Within a transaction."""
+    _refuse_rooms(session)
     conversation.session = locked(session, caller=caller)
     # By id: of two with the same name of the client's, the second finds the first.
     Conversation.objects.bulk_create([conversation], ignore_conflicts=True)
@@ -101,6 +107,14 @@ def begin_conversation(*, caller: Caller, session: ChatSession, conversation: Co
     Participant.objects.bulk_create(
         [Participant(conversation_id=conversation.pk, user_id=pk) for pk in people], ignore_conflicts=True
     )
+
+
+def _refuse_rooms(session: ChatSession) -> None:
+    if conversations.is_room(session.pk):
+        raise Conflict(
+            "This session is a room: one conversation, so leave chat_id out. "
+            f"Its participants are changed at /api/v1/rooms/{session.pk}/participants."
+        )
 
 
 def touch(*, session_id: uuid.UUID | None) -> None:
@@ -116,6 +130,7 @@ def add_participant(*, caller: Caller, name: str, user_id: str) -> ChatSession:
     Raises `NotFound`, `Forbidden`, and `Conflict` when the session is full.
     """
     session = locked(resolve(caller=caller, name=name), caller=caller)
+    _refuse_rooms(session)
     if session.owner_id != caller.pk:
         raise Forbidden("Only the owner of a session can add people to it.")
     user = User.objects.filter(public_id=user_id, is_active=True, organizations__public_id__in=caller.organizations).first()
@@ -139,6 +154,7 @@ def remove_participant(*, caller: Caller, name: str, user_id: str) -> None:
     Raises `NotFound`, `Forbidden`, and `Conflict` for the owner himself.
     """
     session = locked(resolve(caller=caller, name=name), caller=caller)
+    _refuse_rooms(session)
     if caller.user_id != user_id and session.owner_id != caller.pk:
         raise Forbidden("Only the owner of a session can remove others from it.")
     leaving = session.participants.filter(user__public_id=user_id).first()
@@ -153,9 +169,8 @@ def remove_participant(*, caller: Caller, name: str, user_id: str) -> None:
 
 def running(*, caller: Caller, session_id: uuid.UUID, own: bool = False) -> list[uuid.UUID]:
     """The answers of a session that are not over, in their order; `own`: those that the caller asked for."""
-    query = Run.objects.filter(
-        status__in=Run.OPEN, message__conversation__session_id=session_id, message__conversation__participants__user_id=caller.pk
-    )
+    mine = conversations.seen_by(caller, conversation="message__conversation")
+    query = Run.objects.filter(mine, status__in=Run.OPEN, message__conversation__session_id=session_id)
     if own:
         query = query.filter(requested_by_id=caller.pk)
     return list(query.order_by("created_at").values_list("pk", flat=True))
@@ -164,10 +179,8 @@ def running(*, caller: Caller, session_id: uuid.UUID, own: bool = False) -> list
 def question_of(*, caller: Caller, message_id: uuid.UUID) -> Message:
     """What an answer answers, with its author and conversation; raises `NotFound` also when it is someone else's."""
     answer = conversations.message_of(caller=caller, message_id=message_id)
-    asked = Message.objects.select_related("author", "conversation__application").filter(
-        conversation_id=answer.conversation_id, position__lt=answer.position, role=Message.Role.USER
-    )
-    found = asked.order_by("-position").first()
+    asked = Message.objects.select_related("author", "application", "conversation__application")
+    found = conversations.question_of(answer, asked)
     if found is None:
         raise NotFound("There is no such question.")
     return found
@@ -212,7 +225,7 @@ def application_messages(*, caller: Caller, application_id: str, cursor: str) ->
 
 
 def _messages(caller: Caller, where: Q, cursor: str) -> tuple[list[dict[str, Any]], str | None]:
-    query = Message.objects.filter(where, conversation__participants__user_id=caller.pk)
+    query = Message.objects.filter(where, conversations.seen_by(caller, conversation="conversation"))
     rows, older = page(query.select_related("run", "author", "conversation"), by="created_at", cursor=cursor)
     return [_described(row) for row in reversed(rows)], older
 

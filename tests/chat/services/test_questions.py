@@ -9,7 +9,7 @@ from procrastinate.contrib.django.models import ProcrastinateJob
 
 from accounts.models import Organization
 from chat.models import Application, Conversation, IdempotencyKey, Message, Run
-from chat.services import questions
+from chat.services import questions, responding
 from chat.services.questions import Question, message_stream
 from events import journal
 from events.event import START
@@ -52,7 +52,7 @@ def test_a_question_is_accepted_whole(alice):
 
 
 def test_a_question_that_fails_leaves_nothing(alice, monkeypatch):
-    monkeypatch.setattr(questions, "defer_answer", lambda _: 1 / 0)
+    monkeypatch.setattr(responding, "defer_answer", lambda _: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         ask(alice)
     assert not Conversation.objects.exists()
