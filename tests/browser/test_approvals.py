@@ -57,10 +57,14 @@ def give_tools(page: Page, database: str, *also: str) -> str:
             "WHERE id = %s",
             (conversation,),
         )
+        columns = connection.execute("SELECT column_name FROM information_schema.columns WHERE table_name = 'chat_participant'")
+        same = ", ".join(f'"{column}"' for (column,) in columns.fetchall() if column not in ("id", "user_id"))
         for name in also:
             connection.execute(
-                "INSERT INTO chat_participant (conversation_id, user_id) SELECT %s, id FROM accounts_user WHERE username = %s",
-                (conversation, name),
+                f"INSERT INTO chat_participant (user_id, {same}) "
+                f"SELECT (SELECT id FROM accounts_user WHERE username = %s), {same} "
+                "FROM chat_participant WHERE conversation_id = %s LIMIT 1",
+                (name, conversation),
             )
     return str(conversation)
 

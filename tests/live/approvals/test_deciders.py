@@ -13,15 +13,23 @@ from tests.live.conftest import Client
 from tests.live.processes import Stack, eventually
 
 
+def let_in(stack: Stack, name: str, conversation_id: str) -> None:
+    """Makes a user take part in a conversation, as the one does who began it."""
+    columns = "SELECT column_name FROM information_schema.columns WHERE table_name = 'chat_participant'"
+    same = ", ".join(f'"{column}"' for (column,) in stack.query(columns) if column not in ("id", "user_id"))
+    stack.query(
+        f"INSERT INTO chat_participant (user_id, {same}) SELECT (SELECT id FROM accounts_user WHERE username = %s), {same} "
+        "FROM chat_participant WHERE conversation_id = %s LIMIT 1",
+        name,
+        conversation_id,
+    )
+
+
 async def test_of_fifty_requests_at_once_one_decides_and_the_others_learn_who(
     stack: Stack, alice: Client, bob: Client, counting: CountingServer
 ):
     message_id, (approval,) = await waiting(alice, call(counting.url("fifty")))
-    stack.query(
-        "INSERT INTO chat_participant (conversation_id, user_id) "
-        "SELECT %s, id FROM accounts_user WHERE username = 'bob' ON CONFLICT DO NOTHING",
-        approval["conversation_id"],
-    )
+    let_in(stack, "bob", approval["conversation_id"])
     address = f"/api/v1/approvals/{approval['id']}/decision"
 
     async def decide(number: int) -> httpx.Response:
