@@ -1,6 +1,6 @@
 """Who may decide. Kept as words, and looked up when it matters: who leaves a conversation decides nothing in it any more.
 
-The words: `participants` of the conversation, the `requester` (who asked the question), `admins` of the application's
+The words: `participants` of the conversation (but not who may only read in a room), the `requester` (who asked the question), `admins` of the application's
 organisation, and `user:<public id>`.
 """
 

@@ -86,7 +86,7 @@ def _body(model: type[Model], request: Request) -> Model:
 @never_cache
 def page(request: HttpRequest) -> HttpResponse:
     """`/approvals`: what waits for the user's decision, also in conversations that he cannot open."""
-    caller = caller_of_user(request.user.pk)
+    caller = caller_of_user(request.user.pk)  # type: ignore[arg-type]  # logged in
     found, _ = looking.listed(caller=caller, open_only=True)
     mine = [
         _for_page(each) | {"path": links.path(approval_id=each["id"], user_pk=caller.pk)} for each in found if each["may_decide"]
