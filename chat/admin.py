@@ -100,6 +100,7 @@ class RunAdmin(ReadOnlyAdmin):
     list_select_related = ("requested_by",)
     search_fields = ("pk",)
     search_help_text = f"{IDS_OR_USER}, or the beginning of a worker's name"
+    matching = staticmethod(inspecting.runs_like)
     ordering = ("-created_at",)
     sortable_by = ("created_at",)
     fields = (
@@ -109,15 +110,6 @@ class RunAdmin(ReadOnlyAdmin):
         *("created_at", "started_at", "stop_requested_at", "ended_at", "head"),
         *("error_code", "error", "retryable", "finish_reason", "pretty_usage"),
     )
-
-    def get_search_results(
-        self,
-        request: HttpRequest,  # noqa: ARG002
-        queryset: QuerySet[Any],
-        search_term: str,
-    ) -> tuple[QuerySet[Any], bool]:
-        """By ids, worker or user."""
-        return inspecting.runs_like(queryset, search_term), False
 
     @admin.display(description="run")
     def id_text(self, row: Run) -> str:
@@ -154,21 +146,13 @@ class MessageAdmin(ReadOnlyAdmin):
     list_select_related = ("conversation",)
     search_fields = ("pk",)
     search_help_text = IDS_OR_USER
+    matching = staticmethod(inspecting.messages_like)
     ordering = ("conversation_id", "position")
     sortable_by = ()
     fields = (
         *("conversation_link", "position", "role", "author", "created_at", "run_link", "stream_link"),
         *("text", "thought", "pretty_sources", "pretty_tool_calls", "pretty_attachments"),
     )
-
-    def get_search_results(
-        self,
-        request: HttpRequest,  # noqa: ARG002
-        queryset: QuerySet[Any],
-        search_term: str,
-    ) -> tuple[QuerySet[Any], bool]:
-        """By ids or author."""
-        return inspecting.messages_like(queryset, search_term), False
 
     @admin.display(description="message")
     def id_text(self, row: Message) -> str:
@@ -260,19 +244,11 @@ class ConversationAdmin(ReadOnlyAdmin):
     list_select_related = ("application",)
     search_fields = ("pk",)
     search_help_text = IDS_OR_USER
+    matching = staticmethod(inspecting.conversations_like)
     ordering = ("-updated_at", "-pk")
     sortable_by = ("updated_at",)
     fields = ("id", "title", "application", "session", "created_at", "updated_at", "messages_link")
     inlines = (ParticipantInline,)
-
-    def get_search_results(
-        self,
-        request: HttpRequest,  # noqa: ARG002
-        queryset: QuerySet[Any],
-        search_term: str,
-    ) -> tuple[QuerySet[Any], bool]:
-        """By id or participant."""
-        return inspecting.conversations_like(queryset, search_term), False
 
     @admin.display(description="conversation")
     def id_text(self, row: Conversation) -> str:

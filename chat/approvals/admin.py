@@ -3,7 +3,6 @@
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
 
@@ -35,6 +34,7 @@ class ApprovalAdmin(ReadOnlyAdmin):
     list_select_related = ("requested_by", "decided_by")
     search_fields = ("pk",)
     search_help_text = "The id of an approval, batch or answer, or the name or public id of who asked or decided"
+    matching = staticmethod(inspecting.approvals_like)
     ordering = ("-created_at",)
     sortable_by = ("created_at",)
     fields = (
@@ -43,15 +43,6 @@ class ApprovalAdmin(ReadOnlyAdmin):
         *("reminds_at", "escalates_at", "expires_at", "status", "decided_by", "decided_at", "feedback", "pretty_edit"),
     )
     inlines = (StepInline,)
-
-    def get_search_results(
-        self,
-        request: HttpRequest,  # noqa: ARG002
-        queryset: QuerySet[Any],
-        search_term: str,
-    ) -> tuple[QuerySet[Any], bool]:
-        """By ids, or by who asked or decided."""
-        return inspecting.approvals_like(queryset, search_term), False
 
     @admin.display(description="approval")
     def id_text(self, row: Approval) -> str:

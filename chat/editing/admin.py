@@ -22,18 +22,10 @@ class EditedDocumentAdmin(ReadOnlyAdmin):
     list_select_related = ("owner",)
     search_fields = ("pk", "owner__username", "owner__public_id")
     search_help_text = IDS_OR_USER
+    matching = staticmethod(inspecting.documents_like)
     ordering = ("-updated_at",)
     sortable_by = ("updated_at",)
     fields = ("id", "title", "owner", "conversation", "head", "created_at", "updated_at", "versions_link")
-
-    def get_search_results(
-        self,
-        request: HttpRequest,  # noqa: ARG002
-        queryset: QuerySet[Any],
-        search_term: str,
-    ) -> tuple[QuerySet[Any], bool]:
-        """By ids or owner."""
-        return inspecting.documents_like(queryset, search_term), False
 
     @admin.display(description="document")
     def id_text(self, row: EditedDocument) -> str:
@@ -55,6 +47,7 @@ class DocumentVersionAdmin(ReadOnlyAdmin):
     list_select_related = ("document", "author")
     search_fields = ("pk", "author__username", "author__public_id")
     search_help_text = IDS_OR_USER
+    matching = staticmethod(inspecting.versions_like)
     ordering = ("-created_at",)
     sortable_by = ()
     fields = (
@@ -75,15 +68,6 @@ class DocumentVersionAdmin(ReadOnlyAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         """Without what may be megabytes in every row."""
         return super().get_queryset(request).defer("html", "chunks")
-
-    def get_search_results(
-        self,
-        request: HttpRequest,  # noqa: ARG002
-        queryset: QuerySet[Any],
-        search_term: str,
-    ) -> tuple[QuerySet[Any], bool]:
-        """By ids or author."""
-        return inspecting.versions_like(queryset, search_term), False
 
     @admin.display(description="version")
     def id_text(self, row: DocumentVersion) -> str:

@@ -5,7 +5,7 @@
  */
 
 import { newKey } from "../events/requests.js";
-import { ResumingSocket } from "../workspaces/socket.js";
+import { ResumingSocket } from "../events/socket.js";
 import { typingWords } from "./words.js";
 
 /** The server takes a user for typing for a few seconds after each sign of it. */

@@ -2,7 +2,7 @@
 
 import { byId, make, timeWords } from "../events/elements.js";
 import { request } from "../events/requests.js";
-import { DebugSocket } from "./debug-socket.js";
+import { ResumingSocket } from "../events/socket.js";
 import { Record } from "./record.js";
 import { callWords, isOpen, lineOf, spanWords, stateWords, tookWords, valueText } from "./words.js";
 
@@ -18,7 +18,7 @@ export class Console {
   /** @param {{onError: (error: unknown, retry?: () => void) => void, announce: (words: string) => void}} hooks */
   constructor(hooks) {
     this._hooks = hooks;
-    /** @type {DebugSocket|undefined} */
+    /** @type {ResumingSocket|undefined} */
     this._socket = undefined;
     this._record = new Record();
     /** @type {string} */
@@ -52,8 +52,11 @@ export class Console {
     this._record.status = execution.status;
     this._draw();
     const record = this._record;
-    this._socket = new DebugSocket(execution.id, {
-      since: () => record.seq,
+    this._socket = new ResumingSocket({
+      path: `/api/v1/ws/plugin/debug/${encodeURIComponent(execution.id)}`,
+      cursor: "",
+      greeting: "execution_info",
+      place: "seq",
       onFrame: (frame) => this._take(record, frame),
       onState: (state) => this._setLive(record, state),
     });
@@ -72,11 +75,11 @@ export class Console {
     });
   }
 
-  /** @param {Record} record @param {"connecting"|"live"|"reconnecting"|"gone"} state */
+  /** @param {Record} record @param {import("../events/stream.js").StreamState} state */
   _setLive(record, state) {
     if (record !== this._record) return;
     this._state = state;
-    if (state === "gone") this._fetch(record);
+    if (state === "failed") this._fetch(record);
     this._draw();
   }
 

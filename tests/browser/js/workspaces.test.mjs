@@ -1,11 +1,10 @@
-/** What the pages of workspaces say, and the socket that comes back with its cursor. */
+/** What the pages of workspaces say. */
 
 import assert from "node:assert/strict";
-import { after, test } from "node:test";
+import { test } from "node:test";
 
 globalThis.document = { cookie: "", querySelector: () => null };
 const { details, hereWords, hue, initials, memberWords, sentence } = await import("../../../static/workspaces/words.js");
-const { ResumingSocket } = await import("../../../static/workspaces/socket.js");
 
 const nameOf = (id) => ({ user_a: "Alice" })[id] ?? id;
 
@@ -36,98 +35,4 @@ test("avatars and counts", () => {
   assert.equal(hereWords(1), "Only you are here.");
   assert.equal(hereWords(3), "3 people are here.");
   assert.equal(memberWords(1), "1 member");
-});
-
-/** Sockets as the browser makes them, without a network. */
-class FakeSocket extends EventTarget {
-  static OPEN = 1;
-  static made = [];
-  readyState = 1;
-  sent = [];
-  constructor(address) {
-    super();
-    this.address = new URL(address);
-    FakeSocket.made.push(this);
-  }
-  send(text) {
-    this.sent.push(JSON.parse(text));
-  }
-  close() {
-    this.readyState = 3;
-    queueMicrotask(() => this.ends(1000));
-  }
-  hears(frame) {
-    this.dispatchEvent(Object.assign(new Event("message"), { data: JSON.stringify(frame) }));
-  }
-  ends(code, reason = "") {
-    this.readyState = 3;
-    this.dispatchEvent(Object.assign(new Event("close"), { code, reason }));
-  }
-}
-globalThis.WebSocket = FakeSocket;
-const opened = [];
-after(() => opened.forEach((each) => each.close()));
-
-function open(options = {}) {
-  FakeSocket.made = [];
-  const seen = { frames: [], states: [] };
-  const socket = new ResumingSocket({
-    base: "ws://example.org",
-    path: "/ws/workspaces/w",
-    cursor: "0-0",
-    onFrame: (frame) => seen.frames.push(frame),
-    onState: (state, detail) => seen.states.push([state, detail.reason]),
-    ...options,
-  });
-  opened.push(socket);
-  return { socket, seen, last: () => FakeSocket.made.at(-1) };
-}
-
-test("it comes back with the cursor of the last frame that had one, under the same name", () => {
-  const { socket, seen, last } = open();
-  const first = last();
-  first.hears({ type: "connected" });
-  first.hears({ type: "document_updated", id: "5-0" });
-  first.hears({ type: "user_joined" });
-  first.ends(1006);
-  socket.retryNow();
-  assert.equal(FakeSocket.made.length, 2);
-  assert.equal(last().address.searchParams.get("since"), "5-0");
-  assert.equal(last().address.searchParams.get("client"), first.address.searchParams.get("client"));
-  last().hears({ type: "connected" });
-  assert.deepEqual(seen.states.map(([state]) => state), ["connecting", "live", "reconnecting", "reconnecting", "live"]);
-});
-
-test("some closes are final, others are not", () => {
-  for (const [code, reason, expected] of [
-    [1008, "Forbidden", ["failed", "forbidden"]],
-    [1008, "Invalid token", ["failed", "unauthorized"]],
-    [4404, "", ["failed", "not_found"]],
-    [1012, "", ["reconnecting", "closed"]],
-    [1013, "", ["reconnecting", "busy"]],
-  ]) {
-    const { seen, socket, last } = open();
-    last().ends(code, reason);
-    assert.deepEqual(seen.states.at(-1), expected);
-    socket.close();
-  }
-});
-
-test("a connection that says nothing more is given up", async () => {
-  const { seen, last } = open({ pingMs: 20 });
-  const first = last();
-  first.hears({ type: "connected" });
-  const deadline = Date.now() + 5000;
-  while (seen.states.at(-1)[0] !== "reconnecting") {
-    assert.ok(Date.now() < deadline);
-    await new Promise((resolve) => setTimeout(resolve, 5));
-  }
-  assert.ok(first.sent.some(({ type }) => type === "ping"));
-});
-
-test("what is sent without a connection is refused", () => {
-  const { socket, last } = open();
-  assert.equal(socket.send({ type: "x" }), true);
-  last().ends(1006);
-  assert.equal(socket.send({ type: "x" }), false);
 });

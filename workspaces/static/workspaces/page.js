@@ -3,11 +3,11 @@
 import { byId } from "../events/elements.js";
 import { request, RequestError } from "../events/requests.js";
 import { connection, user } from "../events/shell.js";
+import { ResumingSocket } from "../events/socket.js";
 import { Broadcasting } from "./broadcasting.js";
 import { EventsList } from "./events-list.js";
 import { MembersList } from "./members.js";
 import { PresenceList } from "./presence.js";
-import { ResumingSocket } from "./socket.js";
 
 const { id, may_administer: mayAdminister } = JSON.parse(byId("page-data").textContent);
 /** A lost change of presence is made good after so long at the latest. */

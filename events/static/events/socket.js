@@ -6,11 +6,11 @@
  * `client` and does not send it its own broadcasts, also not when it comes back.
  */
 
-import { backOff } from "../events/stream.js";
-import { newKey } from "../events/requests.js";
+import { newKey } from "./requests.js";
+import { backOff } from "./stream.js";
 
-/** @typedef {import("../events/stream.js").StreamState} State */
-/** @typedef {import("../events/stream.js").StateDetail} Detail */
+/** @typedef {import("./stream.js").StreamState} State */
+/** @typedef {import("./stream.js").StateDetail} Detail */
 
 const FIRST_DELAY_MS = 500;
 const LONGEST_DELAY_MS = 30_000;
@@ -26,13 +26,26 @@ const FINAL = new Map([
 export class ResumingSocket {
   /**
    * @param {{path: string, cursor: string, onFrame: (frame: any) => void, onState: (state: State, detail: Detail) => void,
-   *   base?: string, pingMs?: number}} options  `base`: the server's address with ws: or wss:; default the page's
+   *   greeting?: string, place?: string, base?: string, pingMs?: number}} options  `greeting`: the type of the frame that
+   *   says that the connection is in force; `place`: the field of a frame that is its cursor; `base`: the server's address with
+   *   ws: or wss:, default the page's
    */
-  constructor({ path, cursor, onFrame, onState, base = location.origin.replace(/^http/, "ws"), pingMs = PING_MS }) {
+  constructor({
+    path,
+    cursor,
+    onFrame,
+    onState,
+    greeting = "connected",
+    place = "id",
+    base = location.origin.replace(/^http/, "ws"),
+    pingMs = PING_MS,
+  }) {
     this._address = `${base}${path}`;
     this._client = newKey();
     this._onFrame = onFrame;
     this._onState = onState;
+    this._greeting = greeting;
+    this._place = place;
     this._pingMs = pingMs;
     this._attempt = 0;
     this._heardAt = 0;
@@ -64,14 +77,16 @@ export class ResumingSocket {
   }
 
   _connect() {
-    const query = new URLSearchParams({ client: this._client, since: this.cursor });
+    const query = new URLSearchParams({ client: this._client });
+    if (this.cursor) query.set("since", this.cursor);
     const socket = new WebSocket(`${this._address}${this._address.includes("?") ? "&" : "?"}${query}`);
     this._socket = socket;
     this._heardAt = Date.now();
     this._onState(this._attempt === 0 ? "connecting" : "reconnecting", { attempt: this._attempt });
     const pinging = setInterval(() => this._ping(socket), this._pingMs);
     socket.addEventListener("message", ({ data }) => {
-      if (socket === this._socket) this._take(JSON.parse(data));
+      // What is still on its way to one that was closed is not shown any more.
+      if (socket === this._socket && !this._isOver) this._take(JSON.parse(data));
     });
     socket.addEventListener("close", ({ code, reason }) => {
       clearInterval(pinging);
@@ -93,13 +108,13 @@ export class ResumingSocket {
   /** @param {any} frame */
   _take(frame) {
     this._heardAt = Date.now();
-    if (frame.type === "connected") {
+    if (frame.type === this._greeting) {
       this._attempt = 0;
       this._onState("live", {});
     }
     this._onFrame(frame);
     // After the page has taken it: a frame that it fails on comes again.
-    if (typeof frame.id === "string") this.cursor = frame.id;
+    if (frame[this._place] !== undefined) this.cursor = String(frame[this._place]);
   }
 
   /** @param {number} code @param {string} reason */
