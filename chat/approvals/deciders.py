@@ -1,7 +1,7 @@
 """Who may decide. Kept as words, and looked up when it matters: who leaves a conversation decides nothing in it any more.
 
-The words: `participants` of the conversation (but not who may only read in a room), the `requester` (who asked the question), `admins` of the application's
-organisation, and `user:<public id>`.
+The words: `participants` of the conversation (but not who may only read in a room), the `requester` (who asked the question),
+`admins` of the application's organisation, and `user:<public id>`.
 """
 
 from collections.abc import Sequence
@@ -41,9 +41,10 @@ def deciders_of(run: Run, words: Sequence[str]) -> QuerySet[User]:
         wanted |= Q(pk=run.requested_by_id)
     if ADMINS in words:
         application = run.message.application or conversation.application
-        organization = application.organization_id if application else conversation.organization_id
-        admins = Membership.objects.filter(organization_id=organization, role=Membership.Role.ADMIN)
-        wanted |= Q(pk__in=admins.values("user"))
+        organization = application.organization if application else conversation.organization
+        if organization is not None:
+            admins = Membership.objects.filter(organization=organization, role=Membership.Role.ADMIN)
+            wanted |= Q(pk__in=admins.values("user"))
     wanted |= Q(public_id__in=[word.removeprefix(USER) for word in words if word.startswith(USER)])
     return User.objects.filter(wanted, is_active=True).order_by("pk")
 

@@ -158,6 +158,17 @@ def test_who_has_left_the_conversation_decides_nothing_in_it(alice, bob):
     unchanged(message, approval)
 
 
+def test_who_may_only_read_in_a_room_decides_nothing_in_it(alice, bob, redis_url):
+    message, (approval,) = opened(alice, also=[bob])
+    message.conversation.participants.filter(user_id=bob.pk).update(role="reader")
+    with pytest.raises(Forbidden):
+        decide(caller=bob, approval_id=approval.pk, decision=YES)
+    assert open_approvals(bob) == []
+    unchanged(message, approval)
+    assert decide(caller=alice, approval_id=approval.pk, decision=NO).decided_by.username == "alice"
+    assert not feed_of(redis_url, bob, "tool.approval.cleared")
+
+
 def test_admins_of_the_organisation_and_named_users_may_be_deciders(alice, bob, carol, dave, redis_url):
     _, (first,) = opened(alice, deciders=["admins"])
     _, (second,) = opened(alice, deciders=["user:user_dave"])
