@@ -51,6 +51,15 @@ class EventsSettings(AppSettings):
     EVENTS_KEY_PREFIX: str = "tl"
     """What every key in the broker begins with."""
 
+    EVENT_BROKER: str = "redis"
+    """Where events are kept while they are hot: redis (Redis 7 or Valkey, at REDIS_URL) or nats (JetStream, at NATS_URL)."""
+
+    NATS_REPLICAS: int = 1
+    """On how many servers of a NATS cluster each event is stored: 1, 3 or 5."""
+
+    NATS_TOPICS_MAX: int = 1_000_000
+    """Most events on the topics of all organisations together that NATS keeps; the oldest are removed."""
+
     EVENTS_HOT_SECONDS: int = 3600
     """How long an ended durable stream stays in the broker, in seconds."""
 

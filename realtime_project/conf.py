@@ -25,6 +25,9 @@ class ProjectSettings(AppSettings):
     REDIS_URL: str = told("REDIS_URL")
     """A Redis 7 or Valkey to use; not set: the embedded one."""
 
+    NATS_URL: str = told("NATS_URL")
+    """A NATS with JetStream to use with EVENT_BROKER=nats (several servers: with commas between); not set: the embedded one."""
+
     DATABASE_POOL_SIZE: int = 14
     """Most database connections of one process; at least EVENTS_THREADS and DATABASE_THREADS together."""
 

@@ -26,7 +26,6 @@ from realtime_project.logs import redacted
 from realtime_project.serving.errors import ServingError
 from realtime_project.serving.stores import check_database
 
-OLDEST_REDIS = 7
 OUTBOX_SECONDS = 10.0
 """Far longer than any event waits there while broker and sweeps are well."""
 FULL = 0.9
@@ -129,8 +128,8 @@ async def _broker() -> list[Check]:
 
 
 def _version(facts: BrokerFacts, answered: int) -> tuple[bool, str]:
-    if facts.like_redis < OLDEST_REDIS:
-        return False, f"{facts.name} {facts.version} is too old: Redis {OLDEST_REDIS} or newer, or Valkey, is needed."
+    if facts.needs:
+        return False, f"{facts.name} {facts.version} is too old: {facts.needs}."
     return True, f"{facts.name} {facts.version}, answers in {answered} ms."
 
 

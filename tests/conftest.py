@@ -2,8 +2,11 @@
 
 import os
 import shutil
+from collections.abc import Iterator
 
 import pytest
+
+from realtime_project.serving.nats import EmbeddedNats
 
 
 @pytest.fixture(scope="session")
@@ -16,6 +19,19 @@ def database_url() -> str:
 def redis_url() -> str:
     """The address of the Valkey of this test run."""
     return os.environ["REDIS_URL"]
+
+
+@pytest.fixture(scope="session")
+def nats_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a NATS with JetStream: NATS_URL, or one that is started for this test run."""
+    if os.environ.get("NATS_URL"):
+        yield os.environ["NATS_URL"]
+        return
+    server = EmbeddedNats(tmp_path_factory.mktemp("nats"))
+    try:
+        yield server.start()
+    finally:
+        server.stop()
 
 
 @pytest.fixture(scope="session")

@@ -95,13 +95,13 @@ class Here:
 class BrokerFacts:
     """What a broker says of itself.
 
-    `like_redis` is the major version of Redis whose commands it has; `appends`: every write is
+    `needs` says which version is needed when it is too old, else it is empty; `appends`: every write is
     kept in a file; `write_errors` names what of it failed last; `most_bytes` 0: no limit.
     """
 
     name: str
     version: str
-    like_redis: int
+    needs: str
     appends: bool
     write_errors: list[str]
     loading: bool

@@ -5,6 +5,7 @@ from typing import Any
 from events.broker.base import BrokerFacts, Reading
 from events.event import Event, EventId, unpack
 
+OLDEST_REDIS = 7
 WRITE_STATUSES = ("aof_last_write_status", "aof_last_bgrewrite_status", "rdb_last_bgsave_status")
 
 
@@ -44,11 +45,12 @@ def backlog_reading(answer: Any) -> Reading:
 def facts_of(info: dict[str, Any]) -> BrokerFacts:
     """What `INFO` says of the server, its persistence and its memory."""
     valkey = info.get("valkey_version")
+    # Valkey goes on telling clients of Redis which Redis it is like.
+    like_redis = int(str(info.get("redis_version", "0")).split(".", maxsplit=1)[0])
     return BrokerFacts(
         name="Valkey" if valkey else "Redis",
         version=str(valkey or info.get("redis_version", "0")),
-        # Valkey goes on telling clients of Redis which Redis it is like.
-        like_redis=int(str(info.get("redis_version", "0")).split(".", maxsplit=1)[0]),
+        needs="" if like_redis >= OLDEST_REDIS else f"Redis {OLDEST_REDIS} or newer, or Valkey, is needed",
         appends=bool(info.get("aof_enabled")),
         write_errors=[name for name in WRITE_STATUSES if info.get(name, "ok") != "ok"],
         loading=bool(info.get("loading")),

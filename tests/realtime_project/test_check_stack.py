@@ -21,7 +21,7 @@ NAMES = ["database", "migrations", "worker", "outbox", "broker", "persistence", 
 GOOD = BrokerFacts(
     name="Valkey",
     version="9.1.2",
-    like_redis=7,
+    needs="",
     appends=True,
     write_errors=[],
     loading=False,
@@ -126,7 +126,7 @@ def test_without_push_nothing_is_published(database, valkey, settings):
 @pytest.mark.parametrize(
     ("check", "facts", "word"),
     [
-        (lambda facts: stack._version(facts, 1), {"like_redis": 6, "version": "6.2"}, "too old"),
+        (lambda facts: stack._version(facts, 1), {"needs": "Redis 7 or newer is needed", "version": "6.2"}, "too old"),
         (stack._persistence, {"appends": False}, "appendonly"),
         (stack._persistence, {"loading": True}, "wait"),
         (stack._persistence, {"write_errors": ["aof_last_write_status"]}, "aof_last_write_status"),

@@ -1,0 +1,157 @@
+"""One connection to NATS, on which many questions are under way at the same time."""
+
+import asyncio
+import contextlib
+import json
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import count
+from typing import Any
+
+import nats
+import nats.errors
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+
+from events.exceptions import BrokerUnavailable
+
+CONNECT_SECONDS = 2
+COMMAND_SECONDS = 5.0
+"""Longest wait for one round trip."""
+
+PING_SECONDS = 5
+UNANSWERED_PINGS = 2
+
+NO_RESPONDERS = "503"
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A message that is answered: by JetStream, or by one of its interfaces."""
+
+    subject: str
+    payload: bytes = b""
+    headers: dict[str, str] | None = None
+
+
+async def connect(url: str, **options: Any) -> Client:
+    """A connection to one of the servers of `url` (several: with commas between them), chosen at random.
+
+    Without the client's own reconnecting: it would send what waited meanwhile, of which the caller has been told
+    that it failed. Raises `BrokerUnavailable`.
+    """
+    servers = [each.strip() for each in url.split(",")]
+    random.shuffle(servers)
+    error: Exception | None = None
+    for server in servers:
+        try:
+            async with asyncio.timeout(CONNECT_SECONDS):
+                return await nats.connect(
+                    server,
+                    allow_reconnect=False,
+                    connect_timeout=CONNECT_SECONDS,
+                    ping_interval=PING_SECONDS,
+                    max_outstanding_pings=UNANSWERED_PINGS,
+                    error_cb=_ignored,
+                    **options,
+                )
+        except (nats.errors.Error, OSError, TimeoutError, ValueError) as failed:
+            error = failed
+    raise BrokerUnavailable from error
+
+
+async def _ignored(_: Exception) -> None:
+    """Whoever waits for an answer hears of the error; the client would log each of them with its traceback."""
+
+
+class Link:
+    """Questions and answers. Every question has an address of its own, so no late answer is taken for another's."""
+
+    def __init__(self) -> None:
+        self.lost = False
+        self._numbers = count()
+        self._waiting: dict[str, tuple[asyncio.Future[list[Msg]], list[Msg]]] = {}
+
+    @classmethod
+    async def open(cls, url: str) -> "Link":
+        """Connects. Raises `BrokerUnavailable`."""
+        link = cls()
+        link._client = await connect(url, closed_cb=link._closed)
+        link._inbox = link._client.new_inbox()
+        await link._client.subscribe(f"{link._inbox}.*", cb=link._answered, pending_bytes_limit=0)
+        return link
+
+    _client: Client
+    _inbox: str
+
+    async def ask(self, questions: Sequence[Question]) -> list[list[Msg]]:
+        """The answers to questions that are all sent at once. Raises `BrokerUnavailable`."""
+        if self.lost:
+            raise BrokerUnavailable
+        names = [str(next(self._numbers)) for _ in questions]
+        loop = asyncio.get_running_loop()
+        futures = [loop.create_future() for _ in questions]
+        try:
+            async with asyncio.timeout(COMMAND_SECONDS):
+                for name, future, question in zip(names, futures, questions, strict=True):
+                    self._waiting[name] = (future, [])
+                    await self._client.publish(
+                        question.subject, question.payload, reply=f"{self._inbox}.{name}", headers=question.headers
+                    )
+                return [await future for future in futures]
+        except (nats.errors.Error, OSError, TimeoutError) as error:
+            raise BrokerUnavailable from error
+        finally:
+            for name, future in zip(names, futures, strict=True):
+                self._waiting.pop(name, None)
+                future.cancel()
+
+    @property
+    def version(self) -> str:
+        """The version of the server."""
+        known = self._client.connected_server_version
+        return f"{known.major}.{known.minor}.{known.patch}"
+
+    async def close(self) -> None:
+        """Lets go of the connection."""
+        with contextlib.suppress(nats.errors.Error, OSError, TimeoutError):
+            async with asyncio.timeout(CONNECT_SECONDS):
+                await self._client.close()
+
+    async def _answered(self, message: Msg) -> None:
+        found = self._waiting.get(message.subject.rpartition(".")[2])
+        if found is None:
+            return
+        future, messages = found
+        if is_more(message):
+            messages.append(message)
+            return
+        if not future.done():
+            # What only says that there is no more is no part of the answer, unless it is all of it.
+            future.set_result(messages if messages and status(message) else [*messages, message])
+
+    async def _closed(self) -> None:
+        self.lost = True
+        for future, _ in self._waiting.values():
+            if not future.done():
+                future.set_exception(BrokerUnavailable())
+                future.exception()  # whoever asked may have left
+
+
+def status(message: Msg) -> str:
+    """204 (no more), 404 (nothing found), 503 (nobody answers); empty for real messages."""
+    return (message.headers or {}).get("Status", "")
+
+
+def is_more(message: Msg) -> bool:
+    """Whether this is one of several messages, the last of which has a status."""
+    return message.headers is not None and "Nats-Num-Pending" in message.headers and not status(message)
+
+
+def said(messages: Sequence[Msg]) -> dict[str, Any]:
+    """What an interface of JetStream answered; raises `BrokerUnavailable` for its errors."""
+    answer: dict[str, Any] = json.loads(messages[0].data or b"{}")
+    if status(messages[0]) or "error" in answer:
+        raise BrokerUnavailable from RuntimeError(answer.get("error", {}).get("description") or status(messages[0]))
+    return answer
