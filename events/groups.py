@@ -57,9 +57,14 @@ class Groups:
 
     async def send(self, group: str, text: str, *, but: str = "") -> None:
         """One frame to all members in all processes, except the connection `but`. Lost while the layer is away."""
+        message = {"group": group, "text": text, "but": but}
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
-                await _layer().group_send(_on_the_layer(group), {"group": group, "text": text, "but": but})
+                try:
+                    await _layer().group_send(_on_the_layer(group), message)
+                except Exception:
+                    # Once more: that a broker which was restarted has closed the connection is only found out by using it.
+                    await _layer().group_send(_on_the_layer(group), message)
         except Exception as error:
             # Any backend's own errors. What travels here may be lost by definition, so nobody else is told.
             logger.warning("A frame for the group %s is lost: %s", group, error or type(error).__name__)

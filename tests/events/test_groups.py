@@ -90,3 +90,19 @@ async def test_it_is_heard_again_once_the_layer_is_back(groups, monkeypatch, cap
             await groups.send("a", "x")
             await asyncio.sleep(0.05)
     gc.collect()
+
+
+async def test_a_connection_that_was_lost_meanwhile_loses_no_frame(groups, valkey, valkey_proxy, settings):
+    layer = settings.CHANNEL_LAYERS["default"]
+    settings.CHANNEL_LAYERS = {"default": layer | {"CONFIG": {"hosts": [settings.REDIS_URL]}}}
+    await groups.send("a", "the first one opens the connection")
+    heard = valkey.pubsub(ignore_subscribe_messages=True)
+    heard.psubscribe("*__group__*")
+    valkey_proxy.cut()
+    valkey_proxy.restore()
+    await groups.send("a", "x")
+    async with asyncio.timeout(5):
+        while (message := await asyncio.to_thread(heard.get_message, timeout=0.1)) is None:
+            pass
+    assert b"x" in message["data"]
+    heard.close()
