@@ -9,6 +9,7 @@ import hashlib
 import logging
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from typing import ParamSpec, TypeVar
 
 from accounts.threads import in_thread
@@ -21,7 +22,7 @@ from chat.services import answers, questions, resuming, sessions
 from chat.services.questions import message_stream
 from events.consumers import BaseConsumer, timestamp
 from events.event import Event, EventId, to_json
-from events.exceptions import Forbidden, InvalidRequest, ThroughlineError, TooMany, Unavailable, translated
+from events.exceptions import Forbidden, InvalidRequest, NotFound, ThroughlineError, TooMany, Unavailable, translated
 from events.feed import Feed
 from events.frames import Frame, text_field, with_ref
 from events.hub import current_hub
@@ -55,6 +56,8 @@ class ChatConsumer(BaseConsumer):
         """Answers that were begun to be told here, and those that are asked for."""
         self._resumed: set[uuid.UUID] = set()
         self._asking: set[asyncio.Future[None]] = set()
+        self._told_questions: set[uuid.UUID] = set()
+        """Messages that were told here, or sent from here: in a room one may have several answers, or none."""
         self._tells_answers = self.query.get("answers") != "no"
         """Whether unasked: a page that reads answers as event streams does not want them twice."""
         self._mine = to_json({"user_id": self.caller.user_id})[1:-1]
@@ -156,15 +159,20 @@ class ChatConsumer(BaseConsumer):
         asking = asyncio.get_running_loop().create_future()
         self._asking.add(asking)
         try:
-            answer = await in_thread(
-                questions.ask,
+            posted = await in_thread(
+                questions.post,
                 caller=self.caller,
                 question=question,
                 idempotency_key=_key(self.chat_session, frame, body),
                 body=body.encode(),
             )
-            if answer.pk not in self._known:
-                self._tell_answer(answer.pk, about=with_ref({}, frame.get("ref", frame.get("id"))))
+            self._told_questions.add(posted.message.pk)
+            about = with_ref({}, frame.get("ref", frame.get("id")))
+            if not posted.answers:
+                await self.tell(self._accepted(posted.message) | about)
+            for answer in posted.answers:
+                if answer.pk not in self._known:
+                    self._tell_answer(answer.pk, about=about | _agent(posted.message, answer))
         finally:
             self._asking.discard(asking)
             asking.set_result(None)
@@ -231,11 +239,26 @@ class ChatConsumer(BaseConsumer):
             return
         if event.type == Type.SESSION_LEFT:
             self.end(Forbidden.close_code, "Forbidden")
+        elif event.type == Type.MESSAGE_POSTED and self._tells_answers:
+            await self._until_asked()
+            await self._tell_posted(uuid.UUID(event.data["message_id"]))
         elif event.type == Type.MESSAGE_STARTED and self._tells_answers:
             # The answer to a question of this socket is told by who asked it, with its `ref`.
-            while self._asking:
-                await asyncio.wait(self._asking)
+            await self._until_asked()
             await self._begin(uuid.UUID(event.data["message_id"]))
+
+    async def _until_asked(self) -> None:
+        while self._asking:
+            await asyncio.wait(self._asking)
+
+    async def _tell_posted(self, message_id: uuid.UUID) -> None:
+        """What somebody wrote in a room, also when nobody answers it."""
+        if message_id in self._told_questions:
+            return
+        self._told_questions.add(message_id)
+        with suppress(NotFound):  # deleted, or no longer to be seen by the caller
+            message = await _patiently(sessions.message_of, caller=self.caller, message_id=message_id)
+            await self.tell(self._asked(message))
 
     async def _offer_running(self, *, after: float = 0.0) -> None:
         """Tells the answers of the session that are not over, except those that the client says `resume` to before."""
@@ -249,13 +272,22 @@ class ChatConsumer(BaseConsumer):
             return
         self._known.add(message_id)
         try:
+            answer = await _patiently(sessions.message_of, caller=self.caller, message_id=message_id)
             question = await _patiently(sessions.question_of, caller=self.caller, message_id=message_id)
         except ThroughlineError:
             return  # deleted, or no longer to be seen by the caller
-        await self.tell(self._asked(question, message_id))
-        self._tell_answer(message_id, about={})
+        # In a room a person's message is told by itself, too, and what an agent answers may be another agent's answer.
+        if question.role == Message.Role.USER and question.pk not in self._told_questions:
+            self._told_questions.add(question.pk)
+            await self.tell(self._asked(question) | {"message_id": str(message_id)})
+        self._tell_answer(message_id, about=_agent(question, answer))
 
-    def _asked(self, question: Message, message_id: uuid.UUID) -> Frame:
+    def _accepted(self, message: Message) -> Frame:
+        """To who sent a message that nobody answers: it was kept."""
+        chat_id = {self.words.conversation: str(message.conversation_id)}
+        return {"type": "accepted", **chat_id, "question_id": str(message.pk), "timestamp": timestamp()}
+
+    def _asked(self, question: Message) -> Frame:
         application = question.conversation.application
         return {
             "type": self.words.question,
@@ -264,7 +296,6 @@ class ChatConsumer(BaseConsumer):
             "user_id": question.author.public_id if question.author else None,
             "application_id": application.public_id if application else None,
             "question_id": str(question.pk),
-            "message_id": str(message_id),
             "timestamp": timestamp(question.created_at.timestamp()),
         }
 
@@ -293,6 +324,13 @@ async def tell_left(place: str, user_id: str) -> None:
 
 
 on_left("chat", tell_left)
+
+
+def _agent(question: Message, answer: Message) -> Frame:
+    """In a room, which agent answers what."""
+    if not question.conversation.type or answer.application is None:
+        return {}
+    return {"application_id": answer.application.public_id, "question_id": str(question.pk)}
 
 
 def _key(session: ChatSession, frame: Frame, body: str) -> str:

@@ -1,6 +1,7 @@
 """What requests to chat must look like."""
 
 import math
+import uuid
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,7 +10,7 @@ from rest_framework.settings import api_settings
 
 from chat.conf import conf
 from chat.engines.text import clean_text
-from chat.models import ChatSession
+from chat.models import ChatSession, Conversation, Participant
 from chat.services.questions import Question
 
 
@@ -94,13 +95,13 @@ class ChatFrameSerializer(AskingSerializer):
         return Question(text=data["content"], conversation=data["chat_id"] or "", session=session, **self.asking())
 
 
-def filled(text: str) -> str:
-    """The text of a question; raises `ValidationError` when there is none, or too much."""
+def filled(text: str, *, what: str = "question") -> str:
+    """The text of a question, or whatever it is; raises `ValidationError` when there is none, or too much."""
     if not text.strip():
-        raise serializers.ValidationError("The question is empty.")
+        raise serializers.ValidationError(f"The {what} is empty.")
     if len(text) > conf.CHAT_QUESTION_MAX_CHARS:
         raise serializers.ValidationError(
-            f"The question has {len(text)} characters; at most {conf.CHAT_QUESTION_MAX_CHARS} are accepted."
+            f"The {what} has {len(text)} characters; at most {conf.CHAT_QUESTION_MAX_CHARS} are accepted."
         )
     return text
 
@@ -123,6 +124,57 @@ class ParticipantSerializer(serializers.Serializer[Any]):
     """The body that adds someone to a session."""
 
     user = CleanCharField(max_length=128)
+
+
+class RoomParticipantSerializer(serializers.Serializer[Any]):
+    """Someone for a room."""
+
+    account_id = CleanCharField(max_length=128)
+    kind = serializers.ChoiceField(choices=Participant.Kind.choices, default=Participant.Kind.USER)
+    role = serializers.ChoiceField(choices=Participant.Role.choices, default=Participant.Role.MEMBER)
+    auto_respond = serializers.BooleanField(default=False)
+
+
+class RoomSerializer(serializers.Serializer[Any]):
+    """The body that makes a room."""
+
+    type = serializers.ChoiceField(choices=Conversation.Type.choices, default=Conversation.Type.STANDARD)
+    participants = serializers.ListField(child=RoomParticipantSerializer(), default=list, max_length=1000)
+    title = CleanCharField(max_length=200, allow_blank=True, default="")
+    organization = CleanCharField(max_length=128, allow_blank=True, default="")
+
+
+class RoomRightsSerializer(serializers.Serializer[Any]):
+    """The body that changes what a participant of a room may do."""
+
+    role = serializers.ChoiceField(choices=Participant.Role.choices, required=False)
+    auto_respond = serializers.BooleanField(required=False)
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        """Not nothing: a misspelt field would seem to have been changed."""
+        if not attrs:
+            raise serializers.ValidationError("Give role, auto_respond or both.")
+        return attrs
+
+
+class RoomMessageSerializer(AskingSerializer):
+    """The body of a message in a room; `application_id` is an agent that is to answer it too."""
+
+    text = CleanCharField(trim_whitespace=False)
+
+    def validate_text(self, value: str) -> str:
+        """Not only spaces, and not too long."""
+        return filled(value, what="message")
+
+    def to_question(self, *, room_id: uuid.UUID) -> Question:
+        """The checked request."""
+        return Question(text=self.validated_data["text"], conversation_id=room_id, **self.asking())
+
+
+class ReadSerializer(serializers.Serializer[Any]):
+    """The body that says how far a room was read."""
+
+    message_id = serializers.UUIDField(required=False, allow_null=True, default=None, format="hex_verbose")
 
 
 class TitleSerializer(serializers.Serializer[Any]):

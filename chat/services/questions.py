@@ -69,8 +69,8 @@ class Posted:
     @classmethod
     def found(cls, key: Message) -> "Posted":
         """The same, from what is remembered."""
-        asked = key if key.role == Message.Role.USER else conversations.question_of(key, Message.objects.all())
-        answers = list(Message.objects.filter(question=asked).select_related("run").order_by("position")) if asked else []
+        asked = key if key.role == Message.Role.USER else conversations.question_of(key, Message.objects.select_related("conversation"))
+        answers = list(Message.objects.filter(question=asked).select_related("run", "application").order_by("position")) if asked else []
         return cls(asked or key, answers or [each for each in [key] if each is not asked])
 
 

@@ -28,23 +28,30 @@ from events.streams import Stream
 NAME_CHARS = 255
 NAMED_SESSIONS = uuid.UUID("c1f2b5d4-6f0e-4a1e-9d0b-1c7c5b0e9a55")
 """Namespace of the ids of sessions: owner and name make one."""
+ROOM = "room:"
+"""The names of the sessions of rooms begin with it, and no others."""
 NO_SESSION = "There is no such session."
 
 
 def resolve(*, caller: Caller, name: str) -> ChatSession:
     """The session that the caller means by an id or a name; not saved when nothing has happened in it yet.
 
-    Raises `InvalidRequest`.
+    Raises `InvalidRequest`, and `NotFound` for the name of a room of others.
     """
     if not name or len(name) > NAME_CHARS or "\x00" in name:
         raise InvalidRequest(f"A session's name has 1 to {NAME_CHARS} characters.")
     own = ChatSession(id=uuid.uuid5(NAMED_SESSIONS, f"{caller.user_id}\n{name}"), owner_id=caller.pk, name=name)
     named = Q(pk=own.pk) | Q(name=name)
+    id_ = None
     with suppress(ValueError):
-        named |= Q(pk=uuid.UUID(name))
+        id_ = uuid.UUID(name)
+        named |= Q(pk=id_)
     found = list(_of(caller).filter(named).order_by("participants__joined_at", "pk"))
-    # His own first: whoever adds him to a session of that name must not lead what he says elsewhere.
-    return next((each for each in found if each.pk == own.pk), found[0] if found else own)
+    # Nobody can choose an id. Then his own: whoever adds him to a session of that name must not lead what he says elsewhere.
+    found.sort(key=lambda each: (each.pk != id_, each.pk != own.pk))
+    if not found and name.startswith(ROOM):
+        raise NotFound("There is no such room.")
+    return found[0] if found else own
 
 
 def _of(caller: Caller) -> QuerySet[ChatSession]:
@@ -183,6 +190,15 @@ def question_of(*, caller: Caller, message_id: uuid.UUID) -> Message:
     found = conversations.question_of(answer, asked)
     if found is None:
         raise NotFound("There is no such question.")
+    return found
+
+
+def message_of(*, caller: Caller, message_id: uuid.UUID) -> Message:
+    """A message with its author and conversation; raises `NotFound` also when it is someone else's."""
+    rows = Message.objects.select_related("author", "application", "conversation__application")
+    found = rows.filter(conversations.seen_by(caller, conversation="conversation"), pk=message_id).first()
+    if found is None:
+        raise NotFound("There is no such message.")
     return found
 
 
