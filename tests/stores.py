@@ -1,7 +1,8 @@
 """A pytest plugin (`-p tests.stores`): real stores for a test run that was given none.
 
 It must come before pytest-django, which reads the settings - and with them the addresses of the
-stores - before any conftest.py is imported.
+stores - before any conftest.py is imported. With pytest-xdist, pytest-django gives each process a
+database of its own; here each gets a Valkey of its own.
 """
 
 import os
@@ -20,6 +21,9 @@ from realtime_project.serving.valkey import EmbeddedValkey
 def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None, None, None]:
     """Sets DATABASE_URL, REDIS_URL and SECRET_KEY where the environment has none."""
     os.environ.setdefault("SECRET_KEY", "a-signing-key-for-tests-only-0123456789abcdef")
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        # Keys and doorbells of one process would be heard in the others.
+        del os.environ["REDIS_URL"]
     if not (os.environ.get("DATABASE_URL") and os.environ.get("REDIS_URL")):
         folder = Path(tempfile.mkdtemp(prefix="throughline-tests-"))
         folder.chmod(0o711)  # the account that Postgres runs as, when we are root, passes through
