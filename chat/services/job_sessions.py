@@ -19,14 +19,16 @@ def list_sessions(*, caller: Caller, cursor: str) -> tuple[list[dict[str, Any]],
     mine = ChatSession.objects.filter(participants__user_id=caller.pk).values("pk")
     rows = ChatSession.objects.filter(pk__in=mine, jobs__isnull=False).select_related("owner")
     found, following = page(rows.annotate(turns=Count("jobs"), last=Max("jobs__created_at")), by="updated_at", cursor=cursor)
+    titles = dict(Conversation.objects.filter(session__in=found, title__gt="").values_list("session_id", "title"))
     open_ = dict(Run.objects.filter(job__session__in=found, status__in=Run.OPEN).values_list("job__session_id", "pk"))
-    return [_described(row, open_.get(row.pk)) for row in found], following
+    return [_described(row, titles.get(row.pk, ""), open_.get(row.pk)) for row in found], following
 
 
-def _described(row: ChatSession, open_job: uuid.UUID | None) -> dict[str, Any]:
+def _described(row: ChatSession, title: str, open_job: uuid.UUID | None) -> dict[str, Any]:
     return {
         "session_id": row.name,
         "id": str(row.pk),
+        "title": title,
         "owner": row.owner.public_id,
         "turns": row.turns,  # type: ignore[attr-defined]
         "active_job_id": str(open_job) if open_job else None,
