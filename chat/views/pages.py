@@ -19,6 +19,15 @@ def chat(request: HttpRequest) -> HttpResponse:
     return render(request, "chat/page.html", {"page_data": data})
 
 
+@login_required
+@ensure_csrf_cookie
+def rooms(request: HttpRequest) -> HttpResponse:
+    """`/rooms`: the rooms at the side, the open one in the middle."""
+    user = request.user
+    data = {"user": {"id": user.public_id, "username": user.username}}  # type: ignore[union-attr]
+    return render(request, "pages/rooms.html", {"page_data": data})
+
+
 def _engine_alias() -> str | None:
     """The alias of the engine that would answer now; None when none can."""
     try:
