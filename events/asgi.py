@@ -23,7 +23,7 @@ from django.urls import Resolver404, ResolverMatch, resolve, set_script_prefix
 from events.conf import conf
 from events.exceptions import InvalidRequest, MethodNotAllowed, ThroughlineError, TooLarge, error_response, translated
 from events.metrics import REFUSALS
-from events.responses import EventStreamResponse, Send
+from events.responses import Send, StreamResponse
 
 logger = logging.getLogger(__name__)
 
@@ -81,7 +81,7 @@ class StreamingASGIHandler(ASGIHandler):
         set_script_prefix(get_script_prefix(scope))
         # In a function of its own, so that an open stream does not keep its request in memory.
         response = await _respond(match, scope, receive)
-        if not isinstance(response, EventStreamResponse):
+        if not isinstance(response, StreamResponse):
             await self.send_response(response, send)
             return
         await send({"type": "http.response.start", "status": response.status_code, "headers": _raw_headers(response)})
@@ -175,11 +175,11 @@ async def _read_body(receive: Receive, limit: int) -> bytes:
             return b"".join(parts)
 
 
-async def _stop_on_disconnect(receive: Receive, response: EventStreamResponse) -> None:
+async def _stop_on_disconnect(receive: Receive, response: StreamResponse) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
     response.stop()
 
 
-def _raw_headers(response: HttpResponse | EventStreamResponse) -> list[tuple[bytes, bytes]]:
+def _raw_headers(response: HttpResponse | StreamResponse) -> list[tuple[bytes, bytes]]:
     return [(name.lower().encode("ascii"), value.encode("latin-1")) for name, value in response.items()]

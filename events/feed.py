@@ -95,6 +95,18 @@ class Feed:
                 return batch
         return None
 
+    async def look(self) -> Batch | None:
+        """What follows the cursor and is there already; None: nothing, or no store can say (`wake` is called when one can)."""
+        if self._ring is None:
+            raise RuntimeError("Use the feed with `async with`.")
+        return None if self._over() else await self._look(self._ring)
+
+    @property
+    def caught_up(self) -> bool:
+        """Whether the log was asked and holds nothing after the cursor, as far as this process has heard."""
+        ring = self._ring
+        return ring is not None and ring.generation == self._generation and ring.batch(self.cursor) is None
+
     def _over(self) -> bool:
         return self._done or self.hub.closing
 

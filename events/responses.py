@@ -43,12 +43,10 @@ def stream_endpoint(*methods: str, body_limit: int = 0, error_shape: str = "succ
     return mark
 
 
-class EventStreamResponse(HttpResponseBase):
-    """A feed, told in one client's frames. `events.asgi` writes it, straight to ASGI `send`.
+class StreamResponse(HttpResponseBase):
+    """A response that is written as long as it is open, straight to ASGI `send`; `events.asgi` has it written.
 
-    `prelude` is sent at once; `truncated` makes the frame that says why events are missing; before anything
-    is sent `guard` is asked, and what it forbids ends with `expired`; `fill` completes events that only refer to
-    something large, before they are encoded;
+    `prelude` is sent at once; before anything else is sent `guard` is asked, and what it forbids ends with `expired`;
     `closing` is called once when the response is over, whatever happened.
     """
 
@@ -57,47 +55,39 @@ class EventStreamResponse(HttpResponseBase):
     def __init__(
         self,
         *,
-        feed: Feed | None,
-        encoder: Encoder,
-        prelude: bytes = sse.CONNECTED,
-        truncated: Callable[[Batch], bytes] | None = None,
+        prelude: bytes,
         guard: Guard | None = None,
         expired: bytes = b"",
-        fill: Fill | None = None,
         closing: Callable[[], Awaitable[None]] | None = None,
         headers: dict[str, str] | None = None,
     ) -> None:
         super().__init__(headers=HEADERS | (headers or {}))
-        self._feed = feed
-        self._encoder = encoder
         self.prelude = prelude
-        self._truncated = truncated
         self.guard = guard
         self.expired = expired
-        self._fill = fill
         self.closing = closing
 
     def stop(self) -> None:
-        """Ends the feed: the client has left."""
-        if self._feed is not None:
-            self._feed.stop()
+        """Ends it: the client has left."""
+        raise NotImplementedError
+
+    async def write_all(self, send: Send) -> None:
+        """Writes everything after the prelude, until the end."""
+        raise NotImplementedError
 
     async def stream_to(self, send: Send) -> None:
-        """Writes everything until the feed ends. A slow client is waited for here, and costs nothing elsewhere."""
+        """Writes everything. A slow client is waited for here, and costs nothing elsewhere."""
         try:
-            await send({"type": "http.response.body", "body": self.prelude, "more_body": True})
-            if self._feed is not None:
-                async with self._feed as feed:
-                    with self._registered(feed):
-                        await self._write_feed(feed, send)
+            await write(send, self.prelude)
+            await self.write_all(send)
             await send({"type": "http.response.body", "body": b"", "more_body": False})
         finally:
             if self.closing is not None:
                 await self.closing()
 
     @contextmanager
-    def _registered(self, feed: Feed) -> Iterator[None]:
-        """Counts as an open connection, where it is known whose it is."""
+    def registered(self, session: str, give_notice: Callable[[], None]) -> Iterator[None]:
+        """Counts as an open connection, where it is known whose it is. `give_notice` has the guard asked soon."""
         guard = self.guard
         if guard is None:
             yield
@@ -105,16 +95,16 @@ class EventStreamResponse(HttpResponseBase):
 
         def recheck() -> None:
             guard.ask_now()
-            feed.give_notice()
+            give_notice()
 
         connection = Connection(
             id=secrets.token_urlsafe(16),
             user_id=guard.caller.user_id,
-            session=feed.stream.name,
+            session=session,
             path=guard.scope["path"],
             transport="sse",
             # HTTP knows no close codes: the stream ends, cleanly.
-            end=lambda _code, _reason: feed.stop(),
+            end=lambda _code, _reason: self.stop(),
             recheck=recheck,
         )
         connections = current_connections()
@@ -124,24 +114,70 @@ class EventStreamResponse(HttpResponseBase):
         finally:
             connections.unregister(connection)
 
+    async def forbids(self, send: Send) -> bool:
+        """Whether the reader may no longer read; he is told."""
+        if self.guard is None or await self.guard.allows():
+            return False
+        await write(send, self.expired)
+        return True
+
+
+class EventStreamResponse(StreamResponse):
+    """A feed, told in one client's frames. `truncated` makes the frame that says why events are missing; `fill` completes
+    events that only refer to something large, before they are encoded.
+    """
+
+    def __init__(
+        self,
+        *,
+        feed: Feed | None,
+        encoder: Encoder,
+        prelude: bytes = sse.CONNECTED,
+        truncated: Callable[[Batch], bytes] | None = None,
+        fill: Fill | None = None,
+        guard: Guard | None = None,
+        expired: bytes = b"",
+        closing: Callable[[], Awaitable[None]] | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> None:
+        super().__init__(prelude=prelude, guard=guard, expired=expired, closing=closing, headers=headers)
+        self._feed = feed
+        self._encoder = encoder
+        self._truncated = truncated
+        self._fill = fill
+
+    def stop(self) -> None:
+        """Ends the feed."""
+        if self._feed is not None:
+            self._feed.stop()
+
+    async def write_all(self, send: Send) -> None:
+        """Writes everything until the feed ends."""
+        if self._feed is not None:
+            async with self._feed as feed:
+                with self.registered(feed.stream.name, feed.give_notice):
+                    await self._write_feed(feed, send)
+
     async def _write_feed(self, feed: Feed, send: Send) -> None:
         guard = self.guard
         while True:
             if guard is not None:
                 feed.look_by = guard.due
             batch = await feed.next()
-            if batch is None:
-                return
-            if guard is not None and not await guard.allows():
-                await send({"type": "http.response.body", "body": self.expired, "more_body": True})
+            if batch is None or await self.forbids(send):
                 return
             data = sse.KEEPALIVE if batch is KEEPALIVE else await self._encoded(batch)
             if batch.reason and self._truncated is not None:
                 data = self._truncated(batch) + data
             if data:
-                await send({"type": "http.response.body", "body": data, "more_body": True})
+                await write(send, data)
 
     async def _encoded(self, batch: Batch) -> bytes:
         if self._fill is None:
             return batch.encoded(self._encoder)
         return b"".join(map(self._encoder.frame, await self._fill(batch.events)))
+
+
+async def write(send: Send, data: bytes) -> None:
+    """Sends a part of a body."""
+    await send({"type": "http.response.body", "body": data, "more_body": True})

@@ -6,7 +6,7 @@ maybe more. There are no regular expressions: what a match costs does not grow w
 """
 
 import re
-from collections.abc import Hashable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
@@ -131,7 +131,7 @@ def _shown(text: str) -> str:
     return repr(text if len(text) <= 64 else f"{text[:64]}...")
 
 
-T = TypeVar("T", bound=Hashable)
+T = TypeVar("T")
 
 
 @dataclass(slots=True)

@@ -3,7 +3,7 @@
 from django.contrib import admin
 from django.urls import include, path
 
-from events import connection_views
+from events import connection_views, topic_views
 from events.views import PublishView, user_feed
 from realtime_project import pages, views
 
@@ -16,6 +16,8 @@ urlpatterns = [
     path("api/v1/auth/", include("accounts.urls")),
     path("api/events", user_feed),
     path("api/v1/events", PublishView.as_view()),
+    path("api/topics", topic_views.topic_stream),
+    path("api/v1/topics/publish", topic_views.TopicPublishView.as_view()),
     path("ws/stats", connection_views.stats),
     path("api/v1/ops/connections", connection_views.connections),
     path("api/v1/ops/connections/<str:connection_id>", connection_views.connection),

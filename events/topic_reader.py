@@ -1,0 +1,320 @@
+"""All that one connection subscribed to: its patterns, its one cursor, and what comes next."""
+
+import asyncio
+import math
+import time
+from collections.abc import Iterable, Sequence
+
+from accounts.caller import Caller
+from accounts.threads import in_thread
+from events import topic_cursor, topic_frames
+from events.conf import conf
+from events.event import EventId
+from events.exceptions import Forbidden, InvalidRequest, ThroughlineError, TooMany, Unavailable, translated
+from events.hub import RETRY_SECONDS, Hub
+from events.streams import Stream
+from events.topic_access import Sight, visible_organizations
+from events.topic_cursor import SinceCursor
+from events.topic_event import TopicEvent, organization_stream
+from events.topic_frames import Refusal, Told
+from events.topic_listening import Heard, Listening
+from events.topic_watch import topic_watches
+from events.topics import WILDCARD, Pattern, parse_pattern
+
+PATIENCE_SECONDS = 0.25
+"""How long events wait for the answer who is still a member; see `events.guard`."""
+
+
+class TopicReader:
+    """The subscriptions of one connection. `page`: most events that are replayed before it ends, to be come back for."""
+
+    def __init__(self, hub: Hub, caller: Caller, *, page: int | None = None) -> None:
+        self.caller = caller
+        self.look_by = math.inf
+        """Monotonic time by which `next` gives an empty list if nothing else."""
+        self.changes = 0
+        """Counts how often patterns were taken away: what was made before is to be looked at again, see `wants`."""
+        self._hub = hub
+        self._page = page
+        self._sight = Sight(caller)
+        self._patterns: dict[str, Pattern] = {}
+        self._listening: dict[Stream, Listening] = {}
+        self._places: dict[Stream, EventId] = {}
+        self._told: dict[Stream, EventId] = {}
+        self._bell = asyncio.Event()
+        self._ended = False
+        self._due = time.monotonic() + conf.AUTH_RECHECK_SECONDS
+        self._asking: asyncio.Task[set[str]] | None = None
+
+    # Patterns.
+
+    @property
+    def cursor(self) -> str:
+        """Where this connection stands: after all that `next` gave before its latest call."""
+        return topic_cursor.write(self._told) if self._told else "0-0"
+
+    @property
+    def topics(self) -> list[str]:
+        """The patterns in force, as they were given."""
+        return list(self._patterns)
+
+    async def subscribe(self, topics: Sequence[str], *, since: str = "") -> tuple[list[str], list[Refusal], bool]:
+        """Puts patterns in force: which are, which are refused and why, and whether all since `since` is still there."""
+        refusals: list[Refusal] = []
+        wanted: dict[str, Pattern] = {}
+        for topic in dict.fromkeys(topics):
+            try:
+                wanted[topic] = parse_pattern(topic)
+                if len(self._patterns.keys() | wanted.keys()) > conf.TOPICS_PER_CONNECTION:
+                    del wanted[topic]
+                    raise TooMany(
+                        f"At most {conf.TOPICS_PER_CONNECTION} topics are accepted on one connection. Unsubscribe first."
+                    )
+            except ThroughlineError as error:
+                refusals.append(Refusal((topic[:512],), error))
+        covered = await self._cover(wanted, refusals)
+        cursor = SinceCursor(since) if since else None
+        recovered = cursor is not None
+        for organization in sorted(covered):
+            added = {topic: pattern for topic, pattern in wanted.items() if pattern.organization in (organization, WILDCARD)}
+            try:
+                recovered = await self._add(organization, added.values(), cursor) and recovered
+            except Unavailable as error:
+                refusals.append(Refusal(tuple(added), error))
+                for topic in added:
+                    wanted.pop(topic)
+                    await self.unsubscribe([topic])
+        self._patterns |= wanted
+        return list(wanted), refusals, recovered and bool(wanted)
+
+    async def unsubscribe(self, topics: Iterable[str]) -> None:
+        """Takes patterns out of force."""
+        self.changes += 1
+        gone = [self._patterns.pop(topic) if topic in self._patterns else parse_pattern(topic) for topic in topics]
+        kept = set(self._patterns.values())
+        for stream, listening in list(self._listening.items()):
+            listening.remove(pattern for pattern in gone if pattern not in kept)
+            if not listening.patterns:
+                await self._leave(stream)
+
+    def wants(self, told: Told) -> bool:
+        """Whether a frame that was made a moment ago is still asked for."""
+        return told.topic is None or any(pattern.matches(told.topic) for pattern in self._patterns.values())
+
+    async def _cover(self, wanted: dict[str, Pattern], refusals: list[Refusal]) -> set[str]:
+        """The organisations that the patterns cover; those that the caller may not follow are refused and taken out."""
+        named = {pattern.organization for pattern in wanted.values()} - {WILDCARD}
+        visible = await in_thread(visible_organizations, user_pk=self.caller.pk, among=named) if named else set()
+        followed = {stream.id for stream in self._listening}
+        covered: set[str] = set()
+        every: set[str] | None = None
+        for topic, pattern in list(wanted.items()):
+            try:
+                if pattern.organization == WILDCARD:
+                    every = await self._every() if every is None else every
+                    _bound(followed | covered | every)
+                    covered |= every
+                elif pattern.organization in visible:
+                    _bound(followed | covered | {pattern.organization})
+                    covered.add(pattern.organization)
+                else:
+                    raise Forbidden(f"You are no member of the organisation {pattern.organization!r}.")
+            except ThroughlineError as error:
+                del wanted[topic]
+                refusals.append(Refusal((topic,), error))
+        return covered
+
+    async def _every(self) -> set[str]:
+        if not self.caller.is_staff:
+            raise Forbidden("Only staff accounts may subscribe to all organisations: name yours instead of `*`.")
+        return await in_thread(visible_organizations, user_pk=self.caller.pk)
+
+    async def _add(self, organization: str, patterns: Iterable[Pattern], since: SinceCursor | None) -> bool:
+        """Listens to an organisation; whether all that came after `since` is still there. Raises `BrokerUnavailable`."""
+        stream = organization_stream(organization)
+        place = since.place(stream) if since is not None else None
+        recovered = since is not None and not since.is_malformed
+        if place is not None and recovered:
+            recovered = (await self._hub.log.read(stream, place)).continuous
+        listening = self._listening.get(stream)
+        if listening is None:
+            listening = Listening(self._bell.set)
+            watch = await topic_watches(self._hub).join(stream, listening)
+            reason = "malformed" if since is not None and since.is_malformed else ""
+            self._places[stream] = self._told[stream] = listening.begin(watch, since=place, reason=reason)
+            self._listening[stream] = listening
+            place = None
+        listening.add(patterns, since=place)
+        return recovered
+
+    async def _leave(self, stream: Stream) -> None:
+        listening = self._listening.pop(stream)
+        del self._places[stream], self._told[stream]
+        await listening.end()
+        topic_watches(self._hub).leave(listening.watch, listening)
+
+    # What comes.
+
+    async def next(self) -> list[Told] | None:
+        """The next frames; none at all when it is `look_by`; None at the end. What it gave before has been told."""
+        self._told = dict(self._places)
+        while not self._over():
+            self._bell.clear()
+            told = await self._look()
+            if told or await self._wait():
+                return told
+        return None
+
+    def stop(self) -> None:
+        """Ends it."""
+        self._ended = True
+        self._bell.set()
+
+    def give_notice(self) -> None:
+        """Has `next` look at once who may see what: something has changed. It returns soon."""
+        self._due = self.look_by = 0.0
+        self._sight.forget()
+        self._bell.set()
+
+    async def close(self) -> None:
+        """Leaves everything."""
+        self.stop()
+        if self._asking is not None:
+            self._asking.cancel()
+        for stream in list(self._listening):
+            await self._leave(stream)
+
+    def _over(self) -> bool:
+        return self._ended or self._hub.closing
+
+    async def _look(self) -> list[Told]:
+        """What is there already, of one organisation: the one that has waited longest comes first."""
+        told = await self._check_access()
+        for stream, listening in list(self._listening.items()):
+            if told:
+                break
+            while not told and self._listening.get(stream) is listening:
+                heard = await listening.look()
+                if self._listening.get(stream) is not listening:
+                    # It was left meanwhile; what it opened since then is closed.
+                    await listening.end()
+                elif heard is None:
+                    break
+                else:
+                    self._listening[stream] = self._listening.pop(stream)
+                    told = await self._tell(stream, listening, heard)
+        return told
+
+    async def _wait(self) -> bool:
+        """Waits until there is something to look at: False; or it is `look_by`: True."""
+        seconds = min(self.look_by, self._due if self._asking is None else math.inf) - time.monotonic()
+        try:
+            async with asyncio.timeout(None if seconds == math.inf else max(0.0, seconds)):
+                await self._bell.wait()
+        except TimeoutError:
+            return time.monotonic() >= self.look_by
+        return False
+
+    async def _tell(self, stream: Stream, listening: Listening, heard: Heard) -> list[Told]:
+        events = await self._seen(heard.events)
+        if self._listening.get(stream) is not listening:
+            return []
+        events, place = self._paged(listening, events, heard.place)
+        told: list[Told] = []
+        if heard.reason:
+            organization, cursor = stream.id, self._cursor_at(stream, place if not events else self._places[stream])
+            told.append(
+                topic_frames.truncated(organization=organization, reason=heard.reason, oldest=heard.oldest, cursor=cursor)
+            )
+        told += [topic_frames.event(event, self._cursor_at(stream, event.at.id)) for event in events]
+        cursor = self._cursor_at(stream, place)
+        if (heard.is_far or heard.reason) and not events:
+            told.append(topic_frames.place(cursor))
+        return told
+
+    def _cursor_at(self, stream: Stream, place: EventId) -> str:
+        self._places[stream] = place
+        return topic_cursor.write(self._places)
+
+    def _paged(self, listening: Listening, events: list[TopicEvent], place: EventId) -> tuple[list[TopicEvent], EventId]:
+        """As much of a replay as belongs to the page."""
+        if self._page is None or not listening.is_replaying:
+            return events, place
+        if len(events) > self._page:
+            # At least one: a page that ends where it began would be asked for again for ever.
+            events = events[: max(1, self._page)]
+            place, self._ended = events[-1].at.id, True
+        self._page = max(0, self._page - len(events))
+        return events, place
+
+    async def _seen(self, events: list[TopicEvent]) -> list[TopicEvent]:
+        """Those that the caller may see. While nobody can say they wait: neither told nor lost."""
+        while not self._over():
+            try:
+                return await self._sight.filter(events)
+            except Exception as error:
+                if not isinstance(translated(error), Unavailable):
+                    raise
+                await asyncio.sleep(RETRY_SECONDS)
+        return []
+
+    # Who may.
+
+    async def _check_access(self) -> list[Told]:
+        """Looks now and then which organisations the caller still belongs to, and leaves the others."""
+        if self._asking is None:
+            if time.monotonic() < self._due or not self._listening:
+                return []
+            among = None if self._has_wildcard() else {stream.id for stream in self._listening}
+            asking = in_thread(visible_organizations, user_pk=self.caller.pk, among=among)
+            self._asking = asyncio.create_task(asking, name="access to topics")
+            self._asking.add_done_callback(lambda _: self._bell.set())
+            self._due = time.monotonic() + conf.AUTH_RECHECK_SECONDS
+            await asyncio.wait([self._asking], timeout=PATIENCE_SECONDS)
+        if not self._asking.done():
+            return []
+        asked, self._asking = self._asking, None
+        try:
+            visible = asked.result()
+        except Exception as error:
+            if not isinstance(translated(error), Unavailable):
+                raise
+            # Nobody is put out because a store is away; asked again soon.
+            self._due = time.monotonic() + RETRY_SECONDS * 4
+            return []
+        return await self._adjust(visible)
+
+    def _has_wildcard(self) -> bool:
+        return any(pattern.organization == WILDCARD for pattern in self._patterns.values())
+
+    async def _adjust(self, visible: set[str]) -> list[Told]:
+        lost = {stream for stream in self._listening if stream.id not in visible}
+        gone = [topic for topic, pattern in self._patterns.items() if organization_stream(pattern.organization) in lost]
+        self.changes += len(gone)
+        for topic in gone:
+            del self._patterns[topic]
+        for stream in lost:
+            await self._leave(stream)
+        if self._has_wildcard():
+            await self._add_new(visible - {stream.id for stream in self._listening})
+        if not gone:
+            return []
+        return [topic_frames.refused(Refusal(tuple(gone), Forbidden("You are no longer a member of this organisation.")))]
+
+    async def _add_new(self, organizations: set[str]) -> None:
+        """Organisations that came into being after `*` was subscribed to: from their beginning."""
+        room = conf.TOPIC_ORGANIZATIONS_MAX - len(self._listening)
+        patterns = [pattern for pattern in self._patterns.values() if pattern.organization == WILDCARD]
+        for organization in sorted(organizations)[:room]:
+            try:
+                await self._add(organization, patterns, SinceCursor("0-0"))
+            except Unavailable:
+                self._due = time.monotonic() + RETRY_SECONDS * 4
+
+
+def _bound(organizations: set[str]) -> None:
+    most = conf.TOPIC_ORGANIZATIONS_MAX
+    if len(organizations) > most:
+        raise InvalidRequest(
+            f"The topics of one connection may cover {most} organisations. Name them, or open another connection."
+        )
