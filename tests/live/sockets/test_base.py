@@ -3,11 +3,9 @@
 import asyncio
 import contextlib
 import json
-import os
 import re
 import secrets
 import signal
-import socket as sockets
 import struct
 import time
 from collections.abc import Iterator
@@ -18,11 +16,11 @@ import psutil
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from tests.live.conftest import USERS, log_in, measured
 from tests.live.processes import Stack, eventually
+from tests.live.sockets.peers import Peer, Raw
 
 SETTINGS = {
     "SOCKETS_PER_USER": "0",
@@ -54,43 +52,6 @@ def stack(base_stack: Stack) -> Iterator[Stack]:
 @pytest.fixture(scope="module")
 def tokens(base_stack: Stack) -> dict[str, str]:
     return {name: log_in(base_stack, name) for name in USERS}
-
-
-class Peer:
-    """One client of the test-only socket `/ws/base/<name>`."""
-
-    def __init__(self, stack: Stack, path: str = "/ws/base/room", *, token: str = "", at: int = 0, **options: Any) -> None:
-        url = stack.addresses[at].replace("http", "ws", 1) + path
-        if token:
-            url += ("&" if "?" in path else "?") + f"token={token}"
-        self._connecting = connect(url, compression=None, **options)
-
-    async def __aenter__(self) -> "Peer":
-        self.socket: ClientConnection = await self._connecting.__aenter__()
-        return self
-
-    async def __aexit__(self, *error: Any) -> None:
-        await self._connecting.__aexit__(*error)
-
-    async def next(self, *, seconds: float = 10) -> dict[str, Any]:
-        async with asyncio.timeout(seconds):
-            return json.loads(await self.socket.recv())
-
-    async def say(self, frame: Any) -> None:
-        await self.socket.send(frame if isinstance(frame, str | bytes) else json.dumps(frame))
-
-    async def answer(self, frame: Any) -> dict[str, Any]:
-        await self.say(frame)
-        return await self.next()
-
-    async def closed(self, *, seconds: float = 15) -> tuple[int, str]:
-        """Reads to the end: code and reason."""
-        try:
-            async with asyncio.timeout(seconds):
-                while True:
-                    await self.socket.recv()
-        except ConnectionClosed:
-            return self.socket.close_code or 0, self.socket.close_reason or ""
 
 
 async def publish(stack: Stack, token: str, user: str, count: int, **payload: Any) -> None:
@@ -235,6 +196,48 @@ async def test_one_that_never_reads_costs_nothing_and_holds_up_nobody(stack: Sta
     assert "Traceback" not in stack.logs()
 
 
+@pytest.mark.parametrize(
+    ("opcode", "ping"), [(0x9, b"x" * 125), (0x1, b'{"type":"ping","ref":"%s"}' % (b"x" * 95))], ids=["protocol", "frames"]
+)
+async def test_one_that_pings_and_never_reads_the_pongs_costs_nothing(
+    stack: Stack, tokens: dict[str, str], opcode: int, ping: bytes
+) -> None:
+    """Where nothing limits how many it sends: what it does not take is not kept for it, and it is gone soon."""
+    child = stack.start_web(SOCKET_FRAMES_PER_SECOND="0", SOCKET_PING_SECONDS="4", SOCKET_PONG_SECONDS="4")
+    try:
+        stack.wait_ready()
+        web = psutil.Process(child.pid)
+        async with Peer(stack, token=tokens["bob"], at=-1) as calm:
+            await calm.next()
+            deaf = Raw(stack, f"/ws/base/room?token={tokens['alice']}", at=-1, receive_buffer=4096)
+            port, many = deaf.socket.getsockname()[1], Raw.frame(opcode, ping) * 500
+            before = web.memory_info().rss
+
+            def flood() -> None:
+                with contextlib.suppress(OSError):
+                    for _ in range(400):
+                        deaf.socket.sendall(many)
+
+            flooding = asyncio.create_task(asyncio.to_thread(flood))
+            await eventually(lambda: flooding.done(), within=60, what="all pings sent, or the connection gone")
+            grown = web.memory_info().rss - before
+            await eventually(
+                lambda: port not in {each.raddr.port for each in web.net_connections("tcp") if each.raddr},
+                within=30,
+                what="the one who takes nothing to be gone",
+            )
+            assert (await calm.answer({"type": "ping"}))["type"] == "pong"
+            await eventually_alone(calm)
+        deaf.close()
+        # 200,000 pongs are 25 MiB, and the system itself holds some MiB of them.
+        assert grown < 12 * 2**20, f"grown by {grown / 2**20:.0f} MiB"
+        assert "Traceback" not in stack.logs()
+    finally:
+        child.kill()
+        stack.webs.remove(child)
+        stack.addresses.pop()
+
+
 async def eventually_alone(peer: Peer) -> None:
     """Waits until the process holds no task of any other socket; fails after 20 s."""
     async with asyncio.timeout(20):
@@ -277,71 +280,6 @@ async def test_a_stopping_process_closes_between_two_frames_and_the_cursor_leads
     assert numbers == list(range(600))
     assert codes == {(1012, "The server restarts: come back with your cursor")}
     assert "Traceback" not in stack.logs()
-
-
-class Raw:
-    """A WebSocket by hand, for what no library would send."""
-
-    def __init__(self, stack: Stack, path: str, *, at: int = 0, receive_buffer: int = 0) -> None:
-        self.socket = sockets.socket()
-        if receive_buffer:
-            self.socket.setsockopt(sockets.SOL_SOCKET, sockets.SO_RCVBUF, receive_buffer)
-        self.socket.settimeout(10)
-        port = int(stack.addresses[at].rsplit(":", 1)[1])
-        self.socket.connect(("127.0.0.1", port))
-        self.socket.sendall(
-            f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-            "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n".encode()
-        )
-        self.file = self.socket.makefile("rb")
-        assert b" 101 " in self.file.readline()
-        while self.file.readline() != b"\r\n":
-            pass
-        if not receive_buffer:
-            assert json.loads(self.message()[1])["type"] == "connected"
-
-    @staticmethod
-    def frame(opcode: int, data: bytes, *, fin: bool = True, first: int | None = None) -> bytes:
-        length = len(data)
-        if length < 126:
-            size = bytes([0x80 | length])
-        else:
-            size = bytes([0xFE]) + struct.pack("!H", length) if length < 65536 else bytes([0xFF]) + struct.pack("!Q", length)
-        mask = os.urandom(4)
-        masked = bytes(byte ^ mask[index % 4] for index, byte in enumerate(data))
-        return bytes([(0x80 if fin else 0) | opcode if first is None else first]) + size + mask + masked
-
-    def send(self, opcode: int, data: bytes, *, fin: bool = True, first: int | None = None) -> None:
-        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-            self.socket.sendall(self.frame(opcode, data, fin=fin, first=first))
-
-    def message(self) -> tuple[int, bytes]:
-        """(opcode, data) of the next frame; (0, b"") at the end."""
-        try:
-            head = self.file.read(2)
-            if len(head) < 2:
-                return 0, b""
-            length = head[1] & 0x7F
-            if length == 126:
-                length = struct.unpack("!H", self.file.read(2))[0]
-            elif length == 127:
-                length = struct.unpack("!Q", self.file.read(8))[0]
-            return head[0] & 0x0F, self.file.read(length)
-        except ConnectionResetError:
-            return 0, b""
-
-    def closed(self) -> tuple[int, str]:
-        """Reads to the close frame: code and reason; (0, "") without one."""
-        while True:
-            opcode, data = self.message()
-            if opcode == 0x8:
-                return struct.unpack("!H", data[:2])[0], data[2:].decode()
-            if not opcode:
-                return 0, ""
-
-    def close(self) -> None:
-        self.file.close()
-        self.socket.close()
 
 
 JSON = st.recursive(

@@ -199,9 +199,9 @@ async def test_an_answer_goes_on_while_the_broker_is_away_and_what_begins_afterw
     async with chat_socket(alice, session) as hers, chat_socket(bob, session, at=1) as his:
         await say(hers, type="chat", content=script({"tokens": 150, "per_second": 25}))
         told = [await read(hers) for _ in range(5)]
-        await stack.kill_valkey()
+        await stack.kill_broker()
         told += [await read(hers) for _ in range(3)]
-        await stack.start_valkey()
+        await stack.start_broker()
         told += await read_until(hers, "response_end")
         assert text(told) == told[-1]["full_response"] == words(150)
         assert text(await read_until(his, "response_end")) == words(150)
