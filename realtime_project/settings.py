@@ -140,10 +140,9 @@ globals().update(env.email_url_config(given["EMAIL_URL"]))
 DEFAULT_FROM_EMAIL = given["EMAIL_FROM"]
 PUBLIC_URL: str = given["PUBLIC_URL"]
 CHANNEL_LAYERS = {
-    "default": {
-        "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
-        "CONFIG": {"hosts": [given["REDIS_URL"]]},
-    }
+    "default": {"BACKEND": "events.broker.nats_layer.NatsChannelLayer", "CONFIG": {"url": given["NATS_URL"]}}
+    if given["EVENT_BROKER"] == "nats"
+    else {"BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer", "CONFIG": {"hosts": [given["REDIS_URL"]]}}
 }
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["accounts.authentication.CallerAuthentication"],

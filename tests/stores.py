@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from realtime_project.serving.nats import EmbeddedNats
 from realtime_project.serving.postgres import EmbeddedPostgres
 from realtime_project.serving.valkey import EmbeddedValkey
 
@@ -24,7 +25,9 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None
     if "PYTEST_XDIST_WORKER" in os.environ:
         # Keys and doorbells of one process would be heard in the others.
         del os.environ["REDIS_URL"]
-    if not (os.environ.get("DATABASE_URL") and os.environ.get("REDIS_URL")):
+        os.environ.pop("NATS_URL", None)
+    nats_missing = os.environ.get("EVENT_BROKER") == "nats" and not os.environ.get("NATS_URL")
+    if nats_missing or not (os.environ.get("DATABASE_URL") and os.environ.get("REDIS_URL")):
         folder = Path(tempfile.mkdtemp(prefix="throughline-tests-"))
         folder.chmod(0o711)  # the account that Postgres runs as, when we are root, passes through
         early_config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
@@ -43,3 +46,7 @@ def start_stores(folder: Path, config: pytest.Config) -> None:
         valkey = EmbeddedValkey(folder / "valkey", durable=False)
         config.add_cleanup(valkey.stop)
         os.environ["REDIS_URL"] = valkey.start()
+    if os.environ.get("EVENT_BROKER") == "nats" and not os.environ.get("NATS_URL"):
+        nats = EmbeddedNats(folder / "nats")
+        config.add_cleanup(nats.stop)
+        os.environ["NATS_URL"] = nats.start()

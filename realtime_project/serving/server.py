@@ -14,18 +14,23 @@ from pathlib import Path
 from prometheus_client import multiprocess
 
 from chat.conf import conf as chat_conf
+from events.conf import conf as events_conf
 from realtime_project import running
 from realtime_project.conf import conf
 from realtime_project.logs import redacted
 from realtime_project.serving import banner
 from realtime_project.serving.errors import ServingError
 from realtime_project.serving.folder import DataFolder, reason
+from realtime_project.serving.nats import EmbeddedNats
 from realtime_project.serving.ports import is_loopback, listen, web_address
 from realtime_project.serving.postgres import EmbeddedPostgres
 from realtime_project.serving.process import Child, dies_with_parent
-from realtime_project.serving.stores import check_database, check_redis
+from realtime_project.serving.stores import check_database, check_nats, check_redis
 from realtime_project.serving.supervisor import Supervisor
 from realtime_project.serving.valkey import EmbeddedValkey
+
+BROKER_URLS = {"redis": "REDIS_URL", "nats": "NATS_URL"}
+"""The address of each broker that EVENT_BROKER may name."""
 
 PROJECT = Path(__file__).resolve().parent.parent.parent
 READY_SECONDS = 90.0
@@ -42,6 +47,7 @@ class Server:
         self.folder = DataFolder(conf.DATA_DIR)
         self.postgres: EmbeddedPostgres | None = None
         self.valkey: EmbeddedValkey | None = None
+        self.nats: EmbeddedNats | None = None
         self.processes: list[Child] = []
         self.environment: dict[str, str] = {}
 
@@ -54,6 +60,8 @@ class Server:
         started = time.monotonic()
         if conf.WEB_PROCESSES < 1:
             raise ServingError(f"WEB_PROCESSES is {conf.WEB_PROCESSES}: at least one web process is needed.")
+        if events_conf.EVENT_BROKER not in BROKER_URLS:
+            raise ServingError(f"EVENT_BROKER={events_conf.EVENT_BROKER} is not a broker: {' or '.join(BROKER_URLS)}.")
         self.folder.take()
         try:
             with listen(conf.HOST, conf.PORT) as listener, Supervisor(self.say, died=self._forget_metrics) as supervisor:
@@ -90,7 +98,7 @@ class Server:
     def _open_stores(self, supervisor: Supervisor) -> None:
         """Checks the stores we were given, starts the others, and fills the environment of the children."""
         # Not from `conf`, which also knows the stores of a running server: here that is an earlier one, and dead.
-        given = {name: os.environ.get(name, "") for name in ("DATABASE_URL", "REDIS_URL", "SECRET_KEY")}
+        given = {name: os.environ.get(name, "") for name in ("DATABASE_URL", BROKER_URLS[events_conf.EVENT_BROKER], "SECRET_KEY")}
         self.environment = os.environ | {
             "SECRET_KEY": given["SECRET_KEY"] or self.folder.secret_key(),
             "DJANGO_SETTINGS_MODULE": os.environ.get("DJANGO_SETTINGS_MODULE", "realtime_project.settings"),
@@ -99,8 +107,10 @@ class Server:
         }
         if given["DATABASE_URL"]:
             check_database(given["DATABASE_URL"])
-        if given["REDIS_URL"]:
+        if given.get("REDIS_URL"):
             check_redis(given["REDIS_URL"])
+        if given.get("NATS_URL"):
+            check_nats(given["NATS_URL"])
         if not given["DATABASE_URL"]:
             processes = conf.WEB_PROCESSES + 2  # and the worker, and a command typed meanwhile
             self.postgres = EmbeddedPostgres(
@@ -110,10 +120,14 @@ class Server:
             self.environment["DATABASE_URL"] = self.postgres.start()
             if self.postgres.notice:
                 self.say(self.postgres.notice)
-        if not given["REDIS_URL"]:
+        if "REDIS_URL" in given and not given["REDIS_URL"]:
             self.valkey = EmbeddedValkey(self.folder.path / "valkey")
             supervisor.watch(self.valkey.prepare())
             self.environment["REDIS_URL"] = self.valkey.start()
+        if "NATS_URL" in given and not given["NATS_URL"]:
+            self.nats = EmbeddedNats(self.folder.path / "nats")
+            supervisor.watch(self.nats.prepare())
+            self.environment["NATS_URL"] = self.nats.start()
         running.tell(self.folder.path, {name: self.environment[name] for name in given})
 
     def _metrics_folder(self) -> str:
@@ -215,6 +229,8 @@ class Server:
             lines.append(f"Postgres  {redacted(self.postgres.url)}")
         if self.valkey is not None:
             lines.append(f"Valkey    {redacted(self.valkey.url)}")
+        if self.nats is not None:
+            lines.append(f"NATS      {redacted(self.nats.url)}")
         return lines
 
     def _stop(self, supervisor: Supervisor) -> None:
@@ -222,7 +238,7 @@ class Server:
         if any(child.pid is not None for child in self.processes):
             self.say("Stopping: open streams end, running answers get their time; Ctrl-C again ends everything at once.")
         supervisor.stop(self.processes)
-        for store in (self.valkey, self.postgres):
+        for store in (self.valkey, self.nats, self.postgres):
             if store is not None and store.child is not None:
                 supervisor.stop([store.child])
         running.forget(self.folder.path)

@@ -1,6 +1,9 @@
 """The stores the server works with: the ones it is given, checked, or embedded ones."""
 
+import json
 import re
+import socket
+from urllib.parse import urlsplit
 
 import environ
 import psycopg
@@ -12,6 +15,7 @@ from realtime_project.logs import redacted
 from realtime_project.serving.errors import ServingError
 
 OLDEST_REDIS = 7
+OLDEST_NATS = (2, 12)
 CONNECT_SECONDS = 5
 
 
@@ -50,6 +54,32 @@ def check_redis(url: str) -> None:
     version = str(facts.get("redis_version", "0"))
     if int(version.split(".", maxsplit=1)[0]) < OLDEST_REDIS:
         raise ServingError(f"The Redis at REDIS_URL={shown} is version {version}: {OLDEST_REDIS} or newer (or Valkey) is needed.")
+
+
+def check_nats(url: str) -> None:
+    """Nothing when one of the NATS servers at `url` answers, has JetStream and is new enough.
+
+    Raises:
+        ServingError: the address is wrong, nothing answers, JetStream is not enabled, or it is older than OLDEST_NATS.
+            Whether it lets us in is said by the processes: it tells only after a log-in.
+    """
+    told, error = None, None
+    for server in url.split(","):
+        parts = urlsplit(server.strip())
+        try:
+            with socket.create_connection((parts.hostname or "", parts.port or 4222), timeout=CONNECT_SECONDS) as opened:
+                told = json.loads(opened.makefile("rb").readline().removeprefix(b"INFO "))
+                break
+        except (OSError, ValueError) as failed:
+            error = failed
+    if told is None:
+        raise ServingError(f"The NATS at NATS_URL={redacted(url)} cannot be reached: {_one_line(error or ValueError(url))}")
+    if not told.get("jetstream"):
+        raise ServingError(f"The NATS at NATS_URL={redacted(url)} has no JetStream: start it with -js.")
+    version = str(told.get("version", "0.0"))
+    if tuple(int(part) for part in version.split("-", maxsplit=1)[0].split(".")[:2]) < OLDEST_NATS:
+        oldest = ".".join(map(str, OLDEST_NATS))
+        raise ServingError(f"The NATS at NATS_URL={redacted(url)} is version {version}: {oldest} or newer is needed.")
 
 
 def _one_line(error: Exception) -> str:

@@ -1,4 +1,4 @@
-"""A whole server for a test to break: its own Postgres and Valkey, web processes, workers.
+"""A whole server for a test to break: its own Postgres and Valkey (or NATS), web processes, workers.
 
 Everything is a real process with its own log, and can be killed, frozen (SIGSTOP), let go on and
 started again on the same data, store by store and process by process. Start processes from the main
@@ -14,20 +14,27 @@ import socket
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import httpx
 import psycopg
+import pytest
 import redis
 
+from events.broker.nats import NatsBroker
+from events.event import START
+from events.streams import Stream
+from realtime_project.serving.nats import EmbeddedNats
 from realtime_project.serving.postgres import EmbeddedPostgres
 from realtime_project.serving.process import Child
 from realtime_project.serving.server import WEBSOCKETS
 from realtime_project.serving.valkey import EmbeddedValkey
 
 PROJECT = Path(__file__).resolve().parents[2]
+BROKER = os.environ.get("EVENT_BROKER", "redis")
 LEASE_SECONDS = 6.0
 KEEPALIVE_SECONDS = 1.0
 READY_SECONDS = 30.0
@@ -67,6 +74,10 @@ class Stack:
         self.postgres = EmbeddedPostgres(self.folder / "postgres", connections=200)
         # Not durable: a Valkey that was killed comes back empty.
         self.valkey = EmbeddedValkey(self.folder / "valkey", durable=False)
+        # Durable: a NATS that was killed goes on where it was.
+        self.nats = EmbeddedNats(self.folder / "nats")
+        self.hot = self.nats if BROKER == "nats" else self.valkey
+        """The store behind the broker: EVENT_BROKER of the test run."""
         self.webs: list[Child] = []
         self.workers: list[Child] = []
         self.addresses: list[str] = []
@@ -76,7 +87,9 @@ class Stack:
 
     def start(self) -> None:
         """Starts everything and waits until it is ready."""
-        self.environment |= {"DATABASE_URL": self.postgres.start(), "REDIS_URL": self.valkey.start()}
+        # Only one of them: nothing may ask for the other.
+        self.environment |= {"DATABASE_URL": self.postgres.start(), "REDIS_URL": "", "NATS_URL": ""}
+        self.environment[f"{BROKER.upper()}_URL"] = self.hot.start()
         prepare = self._child("prepare", [MANAGE, "prepare_database"])
         prepare.start()
         assert prepare.wait(READY_SECONDS)
@@ -130,10 +143,10 @@ class Stack:
 
     def heal(self) -> None:
         """Lets everything go on, starts again what died, and leaves two webs and one worker running and ready."""
-        for child in (self.postgres.child, self.valkey.child, *self.webs, *self.workers):
+        for child in (self.postgres.child, self.hot.child, *self.webs, *self.workers):
             if child is not None and child.pid is not None:
                 thaw(child)
-        for store in (self.postgres, self.valkey):
+        for store in (self.postgres, self.hot):
             if store.child is not None and store.child.pid is None:
                 store.start()
         for web in self.webs:
@@ -150,7 +163,7 @@ class Stack:
         """Ends everything and removes its data."""
         for child in (*self.webs, *self.workers):
             child.kill()
-        for store in (self.valkey, self.postgres):
+        for store in (self.hot, self.postgres):
             if store.child is not None and store.child.pid is not None:
                 thaw(store.child)
                 store.stop()
@@ -189,10 +202,20 @@ class Stack:
             f"message:{message_id}",
         )
 
-    def broker(self, message_id: str) -> list[tuple[bytes, dict[bytes, bytes]]]:
+    def broker(self, message_id: str) -> list[Any]:
         """The entries that the broker holds of an answer."""
+        if self.hot is self.nats:
+            return on_the_side(self._entries_in_nats(message_id))
         with self.valkey_client() as client:
             return client.xrange(f"tl:{{message:{message_id}}}")
+
+    async def _entries_in_nats(self, message_id: str) -> list[Any]:
+        broker = NatsBroker(self.nats.url)
+        try:
+            [reading] = await broker.read([(Stream("message", message_id), START)], limit=100_000)
+            return reading.events
+        finally:
+            await broker.close()
 
     def run(self, message_id: str) -> dict[str, Any]:
         """The row of a run: status, error_code, retryable, lease, worker."""
@@ -202,28 +225,30 @@ class Stack:
 
     @contextlib.contextmanager
     def valkey_client(self) -> Iterator[redis.Redis]:
-        """A client of its Valkey."""
+        """A client of its Valkey; a test that needs one is skipped on another broker."""
+        if self.hot is not self.valkey:
+            pytest.skip("looks into Redis")
         with redis.Redis.from_url(self.valkey.url) as client:
             yield client
 
     # Breaking stores. Waiting happens on the side, so that a test's clients go on reading meanwhile.
 
-    async def kill_valkey(self) -> None:
-        """SIGKILL: what it held is gone."""
-        self.valkey.child.kill()
+    async def kill_broker(self) -> None:
+        """SIGKILL: what a Valkey held is gone, what a NATS held is on disk."""
+        self.hot.child.kill()
 
-    async def start_valkey(self) -> None:
-        """Starts it again, empty."""
-        self.valkey.child.start()
-        await asyncio.to_thread(self.valkey.wait_until_ready)
+    async def start_broker(self) -> None:
+        """Starts it again; a Valkey is empty then."""
+        self.hot.child.start()
+        await asyncio.to_thread(self.hot.wait_until_ready)
 
-    async def freeze_valkey(self) -> None:
+    async def freeze_broker(self) -> None:
         """It keeps its connections and says nothing."""
-        freeze(self.valkey.child)
+        freeze(self.hot.child)
 
-    async def thaw_valkey(self) -> None:
+    async def thaw_broker(self) -> None:
         """It goes on."""
-        thaw(self.valkey.child)
+        thaw(self.hot.child)
 
     async def crash_postgres(self) -> None:
         """What `pg_ctl stop -m immediate` does: every connection breaks, the next start recovers."""
@@ -242,6 +267,12 @@ class Stack:
     async def thaw_postgres(self) -> None:
         """They go on."""
         thaw(self.postgres.child)
+
+
+def on_the_side(coroutine: Coroutine[Any, Any, Any]) -> Any:
+    """What a coroutine gives, in a thread and an event loop of its own."""
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, coroutine).result()
 
 
 def free_port() -> int:

@@ -92,8 +92,8 @@ async def test_flushall_after_an_answer_loses_nothing(stack: Stack, alice: Clien
 @pytest.mark.parametrize(
     ("away", "back"),
     [
-        (Stack.kill_valkey, Stack.start_valkey),
-        (Stack.freeze_valkey, Stack.thaw_valkey),
+        (Stack.kill_broker, Stack.start_broker),
+        (Stack.freeze_broker, Stack.thaw_broker),
     ],
     ids=["killed and started empty", "frozen"],
 )
@@ -213,10 +213,10 @@ async def test_both_stores_crash_and_come_back_again_and_again(stack: Stack, ali
         await reader.until(some_words, within=10)
         for _ in range(3):
             # Longer than a worker may be silent; and sweeps wait for their database meanwhile, without an error.
-            await asyncio.gather(stack.kill_valkey(), stack.crash_postgres())
+            await asyncio.gather(stack.kill_broker(), stack.crash_postgres())
             gone = time.monotonic()
             await asyncio.sleep(LEASE_SECONDS)
-            await asyncio.gather(stack.start_valkey(), stack.start_postgres())
+            await asyncio.gather(stack.start_broker(), stack.start_postgres())
             mended = time.monotonic()
             assert reader.longest_silence(gone, mended) < 3 * KEEPALIVE_SECONDS
             await reader.until(lambda seen, mended=mended: seen.frames[-1].at > mended, within=15)
@@ -239,10 +239,10 @@ async def test_a_living_worker_gets_time_for_a_sign_of_life_when_both_stores_are
 
     async with alice.reader(message_id) as reader:
         await reader.until(some_words, within=10)
-        await asyncio.gather(stack.kill_valkey(), stack.crash_postgres())
+        await asyncio.gather(stack.kill_broker(), stack.crash_postgres())
         await asyncio.sleep(LEASE_SECONDS)
         freeze(worker)
-        await asyncio.gather(stack.start_valkey(), stack.start_postgres())
+        await asyncio.gather(stack.start_broker(), stack.start_postgres())
         await eventually(database_answers, within=15, what="the web processes to reach the database")
         thaw(worker)
         await all_over(reader)

@@ -24,9 +24,9 @@ async def test_everything_dies_while_it_waits_and_the_decision_comes_later(stack
         await reader.until(lambda seen: any(frame.data["type"] == "tool_calls_pending" for frame in seen.frames), within=10)
         for process in (*stack.living_workers, *stack.webs):
             process.kill()
-        await stack.kill_valkey()
+        await stack.kill_broker()
         await stack.crash_postgres()
-        await stack.start_valkey()
+        await stack.start_broker()
         await stack.start_postgres()
         stack.heal()
         assert [each["id"] for each in await open_of(alice, message_id)] == [approval["id"]]

@@ -130,8 +130,8 @@ async def test_what_is_approved_while_every_process_dies_is_made_once(stack: Sta
     stack.webs[0].start()
     await eventually(lambda: is_up(stack.addresses[0]), within=20, what="the web process")
     assert await approve(alice, session, job) == 200
-    await stack.kill_valkey()
-    await stack.start_valkey()
+    await stack.kill_broker()
+    await stack.start_broker()
     await stack.crash_postgres()
     await stack.start_postgres()
     stack.start_worker()

@@ -19,7 +19,7 @@ Store = Callable[[Stack], Awaitable[None]]
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize(
     ("away", "back", "kept"),
-    [(Stack.kill_valkey, Stack.start_valkey, False), (Stack.freeze_valkey, Stack.thaw_valkey, True)],
+    [(Stack.kill_broker, Stack.start_broker, False), (Stack.freeze_broker, Stack.thaw_broker, True)],
     ids=["killed and started empty", "frozen"],
 )
 async def test_clients_of_a_broker_that_is_away_stay_or_are_told_when_to_come_back_and_receive_afterwards(

@@ -71,10 +71,10 @@ async def test_what_is_committed_while_the_broker_is_away_is_told_when_it_is_bac
     stack: Stack, person: Person, publisher: Publisher
 ):
     async with Connection(stack.addresses[0], person.token) as connection:
-        await stack.kill_valkey()
+        await stack.kill_broker()
         assert await change(stack, person, 1001, "commit") == 0
         assert waiting(stack, person) == 1
-        await stack.start_valkey()
+        await stack.start_broker()
         await connection.until(lambda seen: 1001 in seen.numbers, within=15)
         await nothing_more(stack, person, publisher, connection)
     assert connection.numbers.count(1001) == 1

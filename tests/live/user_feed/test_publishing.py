@@ -141,9 +141,9 @@ async def test_senseless_bodies_are_refused_in_words(stack: Stack, publisher: Pu
 async def test_without_the_broker_publishers_are_told_503_and_when_to_come_back(
     stack: Stack, person: Person, publisher: Publisher
 ):
-    await stack.kill_valkey()
+    await stack.kill_broker()
     response = await publisher.post(event(person))
     assert response.status_code == 503
     assert int(response.headers["Retry-After"]) >= 1
-    await stack.start_valkey()
+    await stack.start_broker()
     assert (await publisher.post(event(person))).status_code == 202
