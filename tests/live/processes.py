@@ -11,6 +11,7 @@ import os
 import shutil
 import signal
 import socket
+import subprocess
 import sys
 import tempfile
 import time
@@ -126,6 +127,11 @@ class Stack:
             environment=self.environment | {"PYTHONPATH": str(PROJECT)} | (settings or {}),
             output=self.folder / f"{name}.log",
         )
+
+    def manage(self, *arguments: str) -> None:
+        """Runs a command of the project on its stores, to the end; raises CalledProcessError."""
+        environment = self.environment | {"PYTHONPATH": str(PROJECT)}
+        subprocess.run([sys.executable, MANAGE, *arguments], env=environment, check=True, capture_output=True, timeout=60)
 
     @property
     def living_workers(self) -> list[Child]:

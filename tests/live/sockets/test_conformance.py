@@ -2,7 +2,7 @@
 
 uvicorn runs as in production, but for two settings: the cases send messages of up to 16 MiB, and thousands a second.
 Permessage-deflate (cases 12 and 13) is offered only with SOCKET_COMPRESSION: one process has it, the other has not. Since it is
-off by default, and its 216 cases of a thousand messages each take nine minutes where two cores are shared (all others together take
+off by default, and its 216 cases of a thousand messages each take nine minutes where two cores are shared (all others together
 15 s), eight of each group of 18 are asked by default: small and large messages, whole and in fragments, of each kind of
 data and with each set of parameters. `CONFORMANCE=full` asks all.
 """

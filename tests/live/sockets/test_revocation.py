@@ -3,8 +3,6 @@
 import asyncio
 import re
 import secrets
-import subprocess
-import sys
 import time
 
 import httpx
@@ -12,20 +10,14 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from tests.live.conftest import Client, log_in, measured
-from tests.live.processes import MANAGE, PROJECT, Stack
-
-
-def manage(stack: Stack, *arguments: str) -> None:
-    """A command of the project, in a process of its own, on the stores of this server."""
-    environment = stack.environment | {"PYTHONPATH": str(PROJECT)}
-    subprocess.run([sys.executable, MANAGE, *arguments], env=environment, check=True, capture_output=True, timeout=60)
+from tests.live.processes import Stack
 
 
 def someone(stack: Stack) -> str:
     """The name of a user of this test alone; the password is the same."""
     name = f"leaver-{secrets.token_hex(4)}"
     code = f"from accounts.services import ensure_user; ensure_user(username={name!r}, password={name!r})"
-    manage(stack, "shell", "-c", code)
+    stack.manage("shell", "-c", code)
     return name
 
 
@@ -62,7 +54,7 @@ async def test_a_deactivated_user_is_put_out_everywhere_and_does_not_come_back(s
             f"user = User.objects.get(username={name!r}); user.is_active = False; user.save(); "
             f"open({str(stack.folder / name)!r}, 'w').write(str(time.monotonic()))"
         )
-        await asyncio.to_thread(manage, stack, "shell", "-c", code)
+        await asyncio.to_thread(stack.manage, "shell", "-c", code)
         saved_at = float((stack.folder / name).read_text())
         found = await asyncio.gather(*ends)
         assert {(code, reason) for _, code, reason in found} == {(1008, "Invalid token")}
