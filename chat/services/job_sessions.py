@@ -20,6 +20,8 @@ def list_sessions(*, caller: Caller, cursor: str) -> tuple[list[dict[str, Any]],
     rows = ChatSession.objects.filter(pk__in=mine, jobs__isnull=False).select_related("owner")
     found, following = page(rows.annotate(turns=Count("jobs"), last=Max("jobs__created_at")), by="updated_at", cursor=cursor)
     titles = dict(Conversation.objects.filter(session__in=found, title__gt="").values_list("session_id", "title"))
+    named = EditedDocument.objects.filter(conversation__session__in=found, title__gt="").order_by("created_at")
+    titles |= dict(named.values_list("conversation__session_id", "title"))
     open_ = dict(Run.objects.filter(job__session__in=found, status__in=Run.OPEN).values_list("job__session_id", "pk"))
     return [_described(row, titles.get(row.pk, ""), open_.get(row.pk)) for row in found], following
 

@@ -27,6 +27,7 @@ def described(job: Job, *, compact: bool = False) -> dict[str, Any]:
         "metadata": {
             "approval_mode": job.mode,
             "turn_index": job.turn,
+            "session": str(job.session_id),
             "document_id": str(job.version.document_id) if job.version else None,
             **_changes(job),
             "intermediate_responses": [told for event in events if (told := told_of(event)) and told["type"] == "intermediate"],

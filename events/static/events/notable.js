@@ -70,7 +70,11 @@ function toolWords(count) {
 }
 
 /** `href` leads those who decide without taking part in the conversation. @param {any} payload @returns {Partial<Words>|null} */
-function asked({ pending_tool_calls: calls, conversation_id: conversation, reminder, kind, href: elsewhere }) {
+function asked({ pending_tool_calls: calls, conversation_id: conversation, message_id: message, reminder, kind, href: elsewhere }) {
+  if (kind === "proposed_change" && typeof message === "string") {
+    const title = reminder ? "Changes of a document still wait for you" : "Changes of a document wait for you";
+    return { title, href: elsewhere ?? `/documents#job:${encodeURIComponent(message)}` };
+  }
   const names = [...new Set((Array.isArray(calls) ? calls : []).map((call) => call?.name).filter(isText))];
   const what = names.length > 0 && (kind ?? "tool_call") === "tool_call" ? `It wants to use ${names.slice(0, 3).join(", ")}${names.length > 3 ? ", ..." : ""}.` : "";
   const href = elsewhere ?? (typeof conversation === "string" ? `/?c=${encodeURIComponent(conversation)}` : "/approvals");

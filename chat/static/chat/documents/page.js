@@ -23,6 +23,8 @@ const list = new DocumentList({ onError });
 const shown = new ShownDocument({ onError });
 const jobView = new JobView({ me: username, onError, onEnd: () => void refresh(), announce: (words) => (byId("announcements").textContent = words) });
 
+/** Jobs that were begun here: nobody need be told that they wait. @type {Set<string>} */
+const begun = new Set();
 const chosen = () => decodeURIComponent(location.hash.slice(1));
 
 /** What the server says of the chosen document: its newest job, and how it is now. */
@@ -61,6 +63,12 @@ byId("file").addEventListener("change", async () => {
   byId("message").focus();
 });
 
+/** Its first heading. Nothing in a document that is only parsed runs or is fetched. @param {string} html */
+function titleOf(html) {
+  const heading = new DOMParser().parseFromString(html, "text/html").querySelector("h1, h2, h3, title");
+  return (heading?.textContent ?? "").replaceAll("\0", "").trim().slice(0, 200);
+}
+
 /** @param {string} words */
 function showProblem(words) {
   byId("asking-error").textContent = words;
@@ -75,9 +83,9 @@ byId("asking").addEventListener("submit", async (/** @type {SubmitEvent} */ even
   byId("ask").disabled = true;
   const mode = byId("ask-first").checked ? "ask_every_time" : "approve_all";
   const session = chosen() || `document-${newKey().slice(0, 12)}`;
-  const body = { message: byId("message").value, session_id: session, approval_mode: mode, ...(html ? { document_html: html } : {}) };
+  const body = { message: byId("message").value, session_id: session, approval_mode: mode, ...(html ? { document_html: html, title: titleOf(html) } : {}) };
   try {
-    await request(beginPath, { method: "POST", body });
+    begun.add((await request(beginPath, { method: "POST", body })).job_id);
     byId("message").value = byId("html").value = byId("file").value = "";
     if (chosen()) await refresh();
     else location.hash = (await request("/v1/sessions")).sessions.find((/** @type {any} */ each) => each.session_id === session)?.id ?? "";
@@ -100,6 +108,18 @@ feed.listen({
   onEvent: (event) => void (["message.started", "message.finished"].includes(event.type) && isAboutChosen(event) && refresh()),
   onStale: () => void refresh(),
 });
-watch((event) => isAboutChosen(event) || event.payload?.message_id === jobView.job);
-addEventListener("hashchange", () => void refresh());
-void refresh();
+watch((event) => isAboutChosen(event) || event.payload?.message_id === jobView.job || begun.has(event.payload?.message_id));
+
+/** A notice leads to a job; the address is then that of its session. */
+async function go() {
+  const [kind, id] = chosen().split(":");
+  if (kind !== "job" || !id) return refresh();
+  try {
+    const { metadata } = await request(`/v1/jobs/${encodeURIComponent(id)}?compact=1`);
+    location.replace(`#${metadata.session}`);
+  } catch (error) {
+    onError(error, go);
+  }
+}
+addEventListener("hashchange", () => void go());
+void go();

@@ -9,7 +9,10 @@ export class ShownDocument {
     this.onError = onError;
     this._session = "";
     this._html = "";
+    /** @type {number|null} */
     this._older = null;
+    /** The number of the last `show`: of two at once the later counts. */
+    this._asked = 0;
     byId("versions-more").addEventListener("click", () => this._addVersions().catch(onError));
     byId("download").addEventListener("click", () => this._download());
   }
@@ -17,6 +20,8 @@ export class ShownDocument {
   /** Whether the session has a document. @param {string} session @returns {Promise<boolean>} */
   async show(session) {
     this._session = session;
+    this._asked += 1;
+    const asked = this._asked;
     let found;
     try {
       found = await request(`${sessionPath(session)}/document`);
@@ -25,30 +30,36 @@ export class ShownDocument {
       this.clear();
       return false;
     }
-    if (this._session !== session) return true;
+    const page = await request(`${sessionPath(session)}/versions`);
+    if (this._asked !== asked) return true;
     this._html = found.updated_html;
     byId("shown").hidden = false;
-    byId("document-frame").src = versionPath(found.version_id);
+    const frame = byId("document-frame");
+    const address = versionPath(found.version_id);
+    if (frame.getAttribute("src") !== address) frame.src = address;
     this._current = found.number;
-    this._older = null;
     byId("versions").replaceChildren();
-    await this._addVersions();
+    this._add(page);
     return true;
   }
 
   clear() {
+    this._asked += 1;
     this._session = "";
     byId("shown").hidden = true;
     byId("document-frame").removeAttribute("src");
   }
 
   async _addVersions() {
-    const session = this._session;
-    const before = this._older === null ? "" : `?before=${this._older}`;
-    const page = await request(`${sessionPath(session)}/versions${before}`);
-    if (this._session !== session) return;
+    const asked = this._asked;
+    const page = await request(`${sessionPath(this._session)}/versions?before=${this._older}`);
+    if (this._asked === asked) this._add(page);
+  }
+
+  /** @param {{versions: any[], next: number|null}} page */
+  _add(page) {
     this._older = page.next;
-    byId("versions").append(...page.versions.map((/** @type {any} */ row) => this._row(row)));
+    byId("versions").append(...page.versions.map((row) => this._row(row)));
     byId("versions-more").hidden = page.next === null;
   }
 
