@@ -261,6 +261,13 @@ class Stack:
         self.postgres.child.process.send_signal(signal.SIGQUIT)
         assert await asyncio.to_thread(self.postgres.child.wait, 20)
 
+    async def kill_postgres(self) -> None:
+        """SIGKILL to all its processes: what was committed is on disk."""
+        for pid in _family(self.postgres.child.pid):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        assert await asyncio.to_thread(self.postgres.child.wait, 20)
+
     async def start_postgres(self) -> None:
         """Starts it again on its data."""
         self.postgres.child.start()
