@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from chat.views import approvals, job_sessions, jobs, pages, rag, rest, streams
+from chat.views import approvals, documents, job_sessions, jobs, pages, rag, rest, streams
 
 urlpatterns = [
     path("", pages.chat, name="chat"),
@@ -25,6 +25,9 @@ urlpatterns = [
     path("api/v1/chat/sessions/<str:name>/participants", rest.SessionParticipantsView.as_view()),
     path("api/v1/chat/sessions/<str:name>/participants/<str:user_id>", rest.SessionParticipantView.as_view()),
     path("api/v1/chat/<str:application_id>/messages", rest.ApplicationMessagesView.as_view()),
+    path("documents", documents.page, name="documents"),
+    path("documents/changes/<str:job_id>/<str:change_id>/<str:side>", documents.change),
+    path("documents/versions/<str:version_id>", documents.version),
     path("v1/chat", jobs.complete),
     path("v1/chat/async", jobs.begin),
     path("v1/chat/<str:session_id>/stream", jobs.stream),
