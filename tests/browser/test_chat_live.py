@@ -4,6 +4,7 @@ import json
 import re
 import urllib.request
 
+import psutil
 import pytest
 from playwright.sync_api import Page, WebSocketRoute, expect
 
@@ -64,6 +65,38 @@ def test_people_in_a_conversation_see_each_other_type(visit: Visit, server: str)
     field.press("Enter")
     expect(note).to_have_text("")
     expect(bob.locator("li.message.user").last).to_contain_text("Is anybody there?")
+
+
+def test_the_page_goes_on_after_its_web_process_died(visit: Visit, server: str, expects_console_errors: None) -> None:
+    alice, bob = visit("alice").page, visit("bob").page
+    conversation = shared_conversation(server, alice)
+    for page in (alice, bob):
+        with page.expect_websocket(lambda socket: "/ws/chat/" in socket.url and "/ws/chat/page" not in socket.url):
+            page.goto(f"{server}/?c={conversation}")
+        expect(answer(page).locator(":scope > .rendered")).to_have_count(1)
+    ask(alice, script({"tokens": 60, "per_second": 10}))
+    wait_for_text(alice, "w5 ")
+    with (
+        alice.expect_websocket(lambda socket: "/ws/chat/" in socket.url),
+        bob.expect_websocket(lambda socket: "/ws/chat/" in socket.url),
+    ):
+        kill_web_process()
+    wait_for(alice, "completed")
+    assert text_of(answer(alice)).split() == [f"w{number}" for number in range(60)]
+    # Its socket is open again, and so is that of the other.
+    field, note = alice.get_by_label("Your question"), bob.locator("#typing-note")
+    for _ in range(30):
+        field.press("x")
+        if note.text_content() == "alice is typing…":
+            return
+        alice.wait_for_timeout(1000)
+    raise AssertionError("nobody is seen typing")
+
+
+def kill_web_process() -> None:
+    """SIGKILL; the server starts another."""
+    [web] = [each for each in psutil.Process().children(recursive=True) if "uvicorn" in each.cmdline()]
+    web.kill()
 
 
 def test_stop_goes_over_the_socket(visit: Visit) -> None:
