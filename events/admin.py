@@ -19,7 +19,10 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.timesince import timesince
 
-from events import inspecting
+from events import (
+    inspecting,
+    webhook_admin,  # noqa: F401 - registers them
+)
 from events.connection_admin import connections_view
 from events.event import EVENT_TYPES, Event
 from events.exceptions import InvalidRequest, Unavailable

@@ -150,6 +150,15 @@ class EventsSettings(AppSettings):
     TOPIC_PUBLISH_MAX_BYTES: int = 1024 * 1024
     """Largest body of `POST /api/v1/topics/publish`, in bytes."""
 
+    WEBHOOK_MAX_BYTES: int = 262_144
+    """Largest body accepted at `/hooks/`, in bytes; the event in it may have EVENT_MAX_BYTES."""
+
+    WEBHOOK_TOLERANCE_SECONDS: float = 300.0
+    """How far the time of sending of a signed webhook may be from ours, in seconds."""
+
+    WEBHOOK_ONCE_SECONDS: int = 86_400
+    """How long the id of a webhook is remembered, so that it is published once only, in seconds."""
+
     MESSAGE_EVENTS_RETENTION_DAYS: int = 14
     """How long the journal of an ended stream is kept, in days."""
 

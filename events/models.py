@@ -4,6 +4,10 @@ from typing import ClassVar
 
 from django.db import models
 
+from events.webhook_models import WebhookInlet
+
+__all__ = ["DurableStream", "JournalEvent", "OutboxEvent", "WebhookInlet"]
+
 
 class DurableStream(models.Model):
     """One durable stream: its name, the lease number its writer must hold, and when it ended."""

@@ -56,6 +56,15 @@ async def publish_topic_now(*, topic: Topic, payload: Mapping[str, Any], tags: S
     await publish_many([_publication(topic, payload=payload, tags=tags)])
 
 
+def publish_received(*, topic: Topic, payload: Mapping[str, Any], key: str, publisher: str) -> Published:
+    """Publishes what a webhook brought; with a key once only within WEBHOOK_ONCE_SECONDS. Raises as `publish_from_outside`."""
+    named = f"topic:{_digest(key)}" if key else ""
+    publication = _publication(topic, payload=payload, tags=(), key=named, publisher=publisher)
+    check(publication)
+    [published] = _append([publication], remember=conf.WEBHOOK_ONCE_SECONDS)
+    return published
+
+
 def publish_from_outside(*, caller: Caller, items: Sequence[Mapping[str, Any]]) -> list[Published]:
     """Publishes checked items (see `topic_serializers`) of one who may; in their order, all or, when one is wrong, none.
 
@@ -72,7 +81,7 @@ def publish_from_outside(*, caller: Caller, items: Sequence[Mapping[str, Any]]) 
             errors.append({"loc": ["body", number], "msg": error.message, "type": error.code, "input": str(item["topic"])})
     if errors:
         raise Unprocessable("Some events cannot be published; none of them was.", errors=errors)
-    return _append(publications)
+    return _append(publications, remember=conf.EVENTS_PUBLISH_ONCE_SECONDS)
 
 
 def _permitted(caller: Caller, item: Mapping[str, Any]) -> Publication:
@@ -111,10 +120,10 @@ def _publication(
     return Publication(organization_stream(topic.organization), TOPIC_EVENT.name, data, key)
 
 
-def _append(publications: Sequence[Publication]) -> list[Published]:
+def _append(publications: Sequence[Publication], *, remember: int) -> list[Published]:
     if any(each.key for each in publications):
         keyed = [(each, each.key or f"topic:{each.data['event']['id']}") for each in publications]
-        ids = [str(each) for each in publish_once(keyed, remember=conf.EVENTS_PUBLISH_ONCE_SECONDS)]
+        ids = [str(each) for each in publish_once(keyed, remember=remember)]
     else:
         ids = [str(publish(stream=each.stream, type=each.type, data=each.data) or "") for each in publications]
     ids = ids or [""] * len(publications)

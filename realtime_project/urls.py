@@ -3,7 +3,7 @@
 from django.contrib import admin
 from django.urls import include, path
 
-from events import connection_views, topic_views
+from events import connection_views, topic_views, webhook_views
 from events.views import PublishView, user_feed
 from realtime_project import pages, views
 
@@ -16,6 +16,7 @@ urlpatterns = [
     path("api/v1/auth/", include("accounts.urls")),
     path("api/events", user_feed),
     path("api/v1/events", PublishView.as_view()),
+    path("hooks/<str:inlet_id>", webhook_views.WebhookInletView.as_view()),
     path("api/topics", topic_views.topic_stream),
     path("api/v1/topics/publish", topic_views.TopicPublishView.as_view()),
     path("ws/stats", connection_views.stats),
