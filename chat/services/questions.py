@@ -15,7 +15,7 @@ from accounts.caller import Caller
 from accounts.models import User
 from chat.conf import conf
 from chat.models import Application, ChatSession, Conversation, IdempotencyKey, Message, Run
-from chat.services import conversations, responding, sessions, telling
+from chat.services import conversations, responding, rooms, sessions, telling
 from chat.services.applications import application_of
 from chat.services.responding import message_stream
 from events.exceptions import Conflict, InvalidRequest, TooMany
@@ -69,9 +69,13 @@ class Posted:
     @classmethod
     def found(cls, key: Message) -> "Posted":
         """The same, from what is remembered."""
-        asked = key if key.role == Message.Role.USER else conversations.question_of(key, Message.objects.select_related("conversation"))
-        answers = list(Message.objects.filter(question=asked).select_related("run", "application").order_by("position")) if asked else []
-        return cls(asked or key, answers or [each for each in [key] if each is not asked])
+        asked: Message | None = key
+        if key.role == Message.Role.ASSISTANT:
+            asked = conversations.question_of(key, Message.objects.select_related("conversation"))
+        if asked is None:
+            return cls(key, [key])
+        answers = Message.objects.filter(question=asked).select_related("run", "application").order_by("position")
+        return cls(asked, list(answers) or [each for each in [key] if each is not asked])
 
 
 def ask(*, caller: Caller, question: Question, idempotency_key: str = "", body: bytes = b"") -> Message:
@@ -143,6 +147,8 @@ def _accept(caller: Caller, question: Question, *, is_answered: bool) -> Posted:
     Conversation.objects.filter(pk=conversation.pk).update(updated_at=timezone.now())
     sessions.touch(session_id=conversation.session_id)
     if conversation.type:
+        if conversation.session_id is None:
+            rooms.ensure_session(conversation)  # gone with the account of who made the room
         conversation.participants.filter(user_id=caller.pk).update(read_position=asked.position)
         telling.message_posted(message=asked)
     answers = responding.begin(
