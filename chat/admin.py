@@ -10,6 +10,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.safestring import SafeString
 
+from chat import job_admin  # noqa: F401 - registers them
 from chat.approvals import admin as approvals_admin  # noqa: F401 - registers them
 from chat.editing import admin as editing_admin  # noqa: F401 - likewise
 from chat.models import Application, ChatSession, Conversation, Message, Participant, Run, SessionParticipant, Worker

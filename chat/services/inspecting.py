@@ -6,7 +6,7 @@ from typing import Any
 from django.db import connection
 from django.db.models import Q, QuerySet
 
-from chat.models import Approval, Conversation, DocumentVersion, EditedDocument, Message, Run
+from chat.models import Approval, Conversation, DocumentVersion, EditedDocument, Job, Message, Run
 
 
 def living_workers(*, silent_for: float) -> int:
@@ -29,6 +29,11 @@ def messages_like(rows: QuerySet[Message], text: str) -> QuerySet[Message]:
 def approvals_like(rows: QuerySet[Approval], text: str) -> QuerySet[Approval]:
     """Those of an approval, batch or message id, or asked for or decided by a user."""
     return _like(rows, text, ids=("pk", "batch_id", "run_id"), words=(*_user("requested_by"), *_user("decided_by")))
+
+
+def jobs_like(rows: QuerySet[Job], text: str) -> QuerySet[Job]:
+    """That of an id, those of a session, or asked for by a user."""
+    return _like(rows, text, ids=("pk", "session_id"), words=_user("run__requested_by"))
 
 
 def conversations_like(rows: QuerySet[Conversation], text: str) -> QuerySet[Conversation]:
