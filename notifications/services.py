@@ -90,11 +90,12 @@ def _check(*, title: str, body: str, action_url: str, priority: str, key: str) -
             raise InvalidRequest(f"{name} has {len(text)} characters; at most {most} are accepted.")
     if priority not in Notification.Priority.values:
         raise InvalidRequest(f"priority must be one of {', '.join(Notification.Priority.values)}, not {priority!r}.")
-    if action_url and not _leads_somewhere(action_url):
+    if action_url and not leads_somewhere(action_url):
         raise InvalidRequest(_WRONG_URL)
 
 
-def _leads_somewhere(url: str) -> bool:
+def leads_somewhere(url: str) -> bool:
+    """Whether an address may be offered to click on: a path of this server, or http(s)."""
     # People click on it: nothing that runs (javascript:, data:), nothing that only looks like a path of ours (//elsewhere).
     if len(url) > LONGEST_URL or not url.isprintable():
         return False
