@@ -1,9 +1,10 @@
 """Autobahn's cases (PyPI `kosoku`) against the served stack, under an echo consumer.
 
-uvicorn runs as in production, but for two settings: the cases send messages of up to 16 MiB, and thousands a second.
+uvicorn runs as in production, but for three settings: the cases send messages of up to 16 MiB, and thousands a second, and the
+suite on a busy machine may answer a ping only behind 128 MiB that it has yet to work through.
 Permessage-deflate (cases 12 and 13) is offered only with SOCKET_COMPRESSION: one process has it, the other has not. Since it is
 off by default, and its 216 cases of a thousand messages each take nine minutes where two cores are shared (all others together
-15 s), eight of each group of 18 are asked by default: small and large messages, whole and in fragments, of each kind of
+15 s), six of each group of 18 are asked by default: small and large messages, whole and in fragments, of each kind of
 data and with each set of parameters. `CONFORMANCE=full` asks all.
 """
 
@@ -19,7 +20,7 @@ from tests.live.processes import Stack
 DEFLATE = ("12.*", "13.*")
 CASES, DEFLATE_CASES = 301, 216
 FULL = os.environ.get("CONFORMANCE") == "full"
-PARTS = ["*"] if FULL else ["1", "3", "5", "7", "8", "9", "11", "15"]
+PARTS = ["*"] if FULL else ["1", "3", "5", "7", "9", "11"]
 GROUPS = [f"12.{group}" for group in range(1, 6)] + [f"13.{group}" for group in range(1, 8)]
 
 # Whole, those of compression take a minute or two each on a busy machine; kosoku itself gives up after eight.
@@ -30,7 +31,7 @@ pytestmark = pytest.mark.timeout(600)
 def stack() -> Iterator[Stack]:
     stack = Stack(
         webs=1,
-        settings={"SOCKET_FRAME_MAX_BYTES": str(2**24), "SOCKET_FRAMES_PER_SECOND": "0"},
+        settings={"SOCKET_FRAME_MAX_BYTES": str(2**24), "SOCKET_FRAMES_PER_SECOND": "0", "SOCKET_PING_SECONDS": "600"},
         application="tests.live.sockets.application:application",
     )
     try:
