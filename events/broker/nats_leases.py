@@ -86,22 +86,23 @@ class NatsLeases(BaseBroker):
         """See `BaseBroker`."""
         if not entries:
             return Held([], epoch)
-        known = await self._epoch(epoch, seconds)
 
         def put(document: Document, now: float, part: Sequence[Entry]) -> list[bool]:
             return [_put(document, entry, now + seconds) for entry in part]
 
-        return Held(await self._in_parts(entries, put), known)
+        new = await self._in_parts(entries, put)
+        # Asked afterwards: only then it is known whether everything had been forgotten before.
+        return Held(new, await self._epoch(epoch, seconds))
 
     async def let_go(self, entries: Sequence[Entry], *, seconds: float, epoch: str) -> list[bool]:
         """See `BaseBroker`."""
         if not entries:
             return []
-        await self._epoch(epoch, seconds)
-        settling = await self.js.document(state_subject("settling")) is not None
+        is_settling = await self.js.document(state_subject("settling")) is not None
+        is_settling |= epoch not in ("", await self._epoch(epoch, seconds))
 
         def take(document: Document, now: float, part: Sequence[Entry]) -> list[bool]:
-            if settling:
+            if is_settling:
                 for entry in part:
                     _put(document, entry, now + seconds)
                 return [False] * len(part)

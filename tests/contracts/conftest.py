@@ -2,7 +2,6 @@
 
 from urllib.parse import urlsplit
 
-import nats
 import pytest
 import redis
 
@@ -10,6 +9,7 @@ from events.broker.nats import NatsBroker
 from events.broker.redis import RedisBroker
 from tests.events.conftest import _event_types  # noqa: F401 - the types of events that the tests append
 from tests.proxies import Proxy, through
+from tests.wiping import wipe_nats
 
 
 class RedisStore:
@@ -37,15 +37,6 @@ class NatsStore:
 
     async def wipe(self):
         await wipe_nats(self.url)
-
-
-async def wipe_nats(url):
-    """Removes everything from a NATS."""
-    client = await nats.connect(url)
-    manager = client.jsm()
-    for stream in await manager.streams_info():
-        await manager.delete_stream(stream.config.name)
-    await client.close()
 
 
 @pytest.fixture(params=["redis", "nats"])

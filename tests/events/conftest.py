@@ -1,6 +1,7 @@
 """What the tests of the engine share: an empty Valkey, the journal, a hub, event types, and stores that can go away."""
 
 import asyncio
+import os
 import uuid
 from urllib.parse import urlsplit
 
@@ -9,11 +10,15 @@ import redis
 from django.db import connection
 
 from events import journal
+from events.broker.nats import NatsBroker
 from events.broker.redis import RedisBroker
 from events.event import EVENT_TYPES, Event, EventId, EventType, pack
 from events.hub import close_hub, current_hub
 from events.streams import Stream
 from tests.proxies import Proxy, through
+from tests.wiping import wipe_nats_now
+
+BROKER = os.environ.get("EVENT_BROKER", "redis")
 
 NOTE = EventType("test.note", "Something happened: `n`.")
 DELTA = EventType("test.delta", "Text: `block`, `text`.", joined="text")
@@ -26,9 +31,27 @@ def _event_types(monkeypatch):
         monkeypatch.setitem(EVENT_TYPES, each.name, each)
 
 
+class WipedNats:
+    """Stands for the client of a Valkey where the broker is a NATS: it can be emptied; who looks into Redis is skipped."""
+
+    def __init__(self, url):
+        self._url = url
+
+    def flushall(self):
+        wipe_nats_now(self._url)
+
+    def __getattr__(self, name):
+        pytest.skip(f"looks into Redis: {name}")
+
+
 @pytest.fixture
-def valkey(redis_url):
+def valkey(redis_url, request):
     """A plain client of the Valkey, emptied before the test."""
+    if BROKER == "nats":
+        client = WipedNats(request.getfixturevalue("nats_url"))
+        client.flushall()
+        yield client
+        return
     with redis.Redis.from_url(redis_url) as client:
         client.flushall()
         yield client
@@ -47,8 +70,9 @@ def journal_db(transactional_db):
 
 
 @pytest.fixture
-async def broker(valkey, redis_url):
-    broker = RedisBroker(redis_url)
+async def broker(valkey, request):
+    url = request.getfixturevalue(f"{BROKER}_url")  # not through the proxy
+    broker = NatsBroker(url) if BROKER == "nats" else RedisBroker(url)
     yield broker
     await broker.close()
 
@@ -60,11 +84,12 @@ async def hub(valkey):
 
 
 @pytest.fixture
-def valkey_proxy(valkey, redis_url, settings):
-    """The Valkey through a proxy that can be cut; brokers made by `connect` use it."""
-    parts = urlsplit(redis_url)
+def valkey_proxy(valkey, request, settings):
+    """The broker's store through a proxy that can be cut; brokers made by `connect` use it."""
+    url = request.getfixturevalue(f"{BROKER}_url")
+    parts = urlsplit(url)
     with Proxy(parts.hostname, parts.port or 6379) as proxy:
-        settings.REDIS_URL = through(proxy, redis_url)
+        setattr(settings, f"{BROKER.upper()}_URL", through(proxy, url))
         yield proxy
 
 
