@@ -176,11 +176,11 @@ class EditingRun:
     async def _caller(self) -> Caller:
         """The one who asked: it is his documents that are edited."""
         if self._claim.requested_by is None:
-            raise EngineError("account_gone", "The account that asked this is no longer there.", retryable=False)
+            raise EngineError("context_forbidden", "The account that asked this is no longer there.", retryable=False)
         try:
             return await _there(caller_of_user, self._claim.requested_by)
         except AuthenticationFailed as error:
-            raise EngineError("account_gone", str(error), retryable=False) from error
+            raise EngineError("context_forbidden", str(error), retryable=False) from error
 
 
 async def _there(function: Callable[..., Result], *args: Any, **kwargs: Any) -> Result:
