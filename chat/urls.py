@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from chat.views import approvals, documents, job_sessions, jobs, pages, rag, rest, streams
+from chat.views import approvals, documents, job_sessions, jobs, pages, rag, rest, rooms, streams
 
 urlpatterns = [
     path("", pages.chat, name="chat"),
@@ -41,6 +41,15 @@ urlpatterns = [
     path("v1/sessions/<str:session_id>/revert", job_sessions.RevertView.as_view()),
     path("v1/sessions/<str:session_id>/document", job_sessions.DocumentView.as_view()),
     path("v1/sessions/<str:session_id>/versions", job_sessions.VersionsView.as_view()),
+    path("rooms", pages.rooms, name="rooms"),
+    path("api/v1/rooms", rooms.RoomsView.as_view()),
+    path("api/v1/rooms/accounts", rooms.AccountsView.as_view()),
+    path("api/v1/rooms/<str:room_id>", rooms.RoomView.as_view()),
+    path("api/v1/rooms/<str:room_id>/participants", rooms.ParticipantsView.as_view()),
+    path("api/v1/rooms/<str:room_id>/participants/<str:account_id>", rooms.ParticipantView.as_view()),
+    path("api/v1/rooms/<str:room_id>/messages", rooms.MessagesView.as_view()),
+    path("api/v1/rooms/<str:room_id>/read", rooms.ReadView.as_view()),
+    path("api/v1/applications", rest.ApplicationsView.as_view()),
     path("api/v1/conversations", rest.ConversationsView.as_view()),
     path("api/v1/conversations/<str:conversation_id>", rest.ConversationView.as_view()),
     path("api/v1/conversations/<str:conversation_id>/messages", rest.MessagesView.as_view()),
