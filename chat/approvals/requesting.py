@@ -21,6 +21,9 @@ from events.event import to_json
 TOLD_CHARS = 40_000
 """How much of the payloads of a batch an event holds, in characters of their JSON; the approvals have all."""
 
+TOLD_APPROVALS = 100
+"""How many approvals of a batch an event names: a document may have thousands of proposed changes."""
+
 
 class StopRequested(Exception):
     """The run is to be stopped: there is nothing to wait for."""
@@ -63,7 +66,7 @@ class Batch:
     def event(self) -> dict[str, Any]:
         """The data of `approval.requested`. Payloads that would make it too large for its readers are left out."""
         approvals, room = [], TOLD_CHARS
-        for item in self.items:
+        for item in self.items[:TOLD_APPROVALS]:
             told = {
                 "approval_id": str(item.id),
                 "subject": item.subject,

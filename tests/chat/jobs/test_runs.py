@@ -1,10 +1,18 @@
 """Jobs driven by a worker: proposed, waited for, applied, proposed anew; and what readers are told."""
 
+from uuid import UUID
+
+import pytest
+
 from accounts.threads import in_thread
+from chat.editing.rules.proposer import RulesProposer
+from chat.editing_run import Standing
 from chat.models import DocumentVersion, Run
-from chat.services import jobs
+from chat.services import documents, jobs, proposing, runs
 from chat.services.jobs import Verdict
-from tests.chat.conftest import run_of, until
+from events.event import to_json
+from events.exceptions import LeaseLost
+from tests.chat.conftest import ended, journaled, run_of, until
 from tests.chat.jobs.conftest import HTML, begun, described, done, found, names, stream_address, told, waiting
 
 CHANGED = "<h1>Terms</h1>\n<p>Invoice is due.</p>\n<!-- kept -->\n<p>Delivery is fast, and invoice is late.</p>\n"
@@ -98,3 +106,80 @@ async def test_what_rules_cannot_do_is_said_and_changes_nothing(here, alice):
     assert state["status"] == "completed"
     assert "language model" in state["result"]["response"]
     assert state["result"]["document_changes"]["updated_html"] == HTML
+
+
+async def handed_on(caller, job, *, before):
+    """A worker claims the job, does what `before(claim)` does, and dies; the job is given to another."""
+    claim = await in_thread(runs.claim, message_id=job.pk, worker="dead")
+    await before(claim)
+    taken = await in_thread(runs.take_over, suspect=runs.Suspect(job.pk, "dead", 100.0))
+    return await in_thread(runs.resume, taken=taken)
+
+
+@pytest.mark.parametrize("applied", [False, True])
+async def test_what_was_to_be_made_without_asking_is_made_once_by_whoever_goes_on(here, alice, applied):
+    job = await begun(alice)
+
+    async def decides_and_dies(claim):
+        request = await in_thread(
+            proposing.edit_request, caller=alice, version_id=claim.job.version_id, message=claim.request.question
+        )
+        proposals = [part async for part in RulesProposer().propose(request)][-1]
+        standing = Standing(str(claim.job.version_id), proposed=2, response=proposals.response)
+        standing.changes = [change.data for change in proposals.changes]
+        await in_thread(runs.keep_continuation, claim=claim, continuation=standing.as_json())
+        if applied:
+            await in_thread(
+                documents.apply, caller=alice, version_id=claim.job.version_id, changes=proposals.changes, run_id=job.pk
+            )
+
+    assert await handed_on(alice, job, before=decides_and_dies)
+    state = await done(here, alice, job)
+    assert state["result"]["document_changes"]["updated_html"] == CHANGED
+    assert await in_thread(DocumentVersion.objects.count) == 2
+
+
+async def test_a_worker_that_was_given_up_does_nothing_more(here, alice):
+    job = await begun(alice)
+    claim = await in_thread(runs.claim, message_id=job.pk, worker="slow")
+    await in_thread(runs.take_over, suspect=runs.Suspect(job.pk, "slow", 100.0))
+    with pytest.raises(LeaseLost):
+        await in_thread(runs.keep_continuation, claim=claim, continuation={})
+
+
+async def test_a_document_that_changed_meanwhile_is_not_changed_by_what_was_proposed_for_it_before(here, alice, alice_client):
+    job = await begun(alice, mode="ask_every_time")
+    state = await waiting(here, alice, job)
+    document = state["metadata"]["document_id"]
+    newer = HTML.replace("Terms", "Conditions")
+    await in_thread(documents.receive, caller=alice, document_id=UUID(document), html=newer)
+    await decide(alice, job, True)
+    state = await done(here, alice, job)
+    assert (state["status"], state["error_code"]) == ("failed", "edit_conflict")
+    assert state["usage"]["was_billable"] is False
+    assert (await in_thread(documents.current, caller=alice, document_id=UUID(document))).html == newer
+
+
+async def test_an_account_that_is_gone_ends_its_job(here, alice):
+    from accounts.models import User
+
+    job = await begun(alice)
+    await in_thread(lambda: User.objects.filter(pk=alice.pk).update(is_active=False))
+    await here.answer(job.pk)
+    run = await ended(job)
+    assert (run.status, run.error_code) == ("failed", "context_forbidden")
+
+
+async def test_many_changes_are_told_one_by_one_and_decided_together(here, alice, alice_client):
+    count = 300
+    html = "".join(f"<p>Payment {number}</p>\n" for number in range(count))
+    job = await begun(alice, document_html=html, mode="ask_every_time")
+    state = await waiting(here, alice, job)
+    assert len(state["metadata"]["pending_changes"]) == count
+    asked = [event for event in await in_thread(journaled, job.run.message) if event.type == "approval.requested"]
+    assert len(to_json(asked[0].data)) < 65_536
+    await decide(alice, job, True)
+    state = await done(here, alice, job)
+    assert state["result"]["document_changes"]["updated_html"] == html.replace("Payment", "Invoice")
+    frames = told(await alice_client.get(stream_address(job)))
+    assert names(frames).count("proposed_change") == count
