@@ -183,11 +183,27 @@ class TitleSerializer(serializers.Serializer[Any]):
     title = CleanCharField(max_length=200)
 
 
+class ApplicationNameSerializer(serializers.Serializer[Any]):
+    """An application, named."""
+
+    id = serializers.CharField(source="public_id")
+    name = serializers.CharField()
+
+
+class ApplicationSerializer(ApplicationNameSerializer):
+    """An application as those who may ask it know it: not its prompt, which may hold what is not for them."""
+
+    organization = serializers.CharField(source="organization.public_id")
+    engine = serializers.CharField()
+    tools = serializers.ListField(child=serializers.CharField())
+
+
 class ConversationSerializer(serializers.Serializer[Any]):
     """A conversation in a list."""
 
     id = serializers.UUIDField()
     title = serializers.CharField()
+    application = ApplicationNameSerializer(allow_null=True)
     updated_at = serializers.DateTimeField()
     running_message_id = serializers.UUIDField(allow_null=True)
     session_id = serializers.UUIDField(allow_null=True)

@@ -11,6 +11,8 @@ ORGANIZATION = "org_demo"
 WORKSPACE = "ws_demo"
 APPLICATION = "app_demo"
 STAFF = "demo"
+TOOLS = ("calculator", "current_time", "search_sources")
+"""Of the application: those that change nothing, so that nobody is asked."""
 USERS = (STAFF, "alice", "bob")
 
 
@@ -40,7 +42,9 @@ def create_demo() -> None:
     workspace, _ = Workspace.objects.get_or_create(
         public_id=WORKSPACE, defaults={"name": "Demo workspace", "organization": organization}
     )
-    Application.objects.get_or_create(public_id=APPLICATION, defaults={"name": "Demo application", "organization": organization})
+    Application.objects.get_or_create(
+        public_id=APPLICATION, defaults={"name": "Demo application", "organization": organization, "tools": list(TOOLS)}
+    )
     for name in USERS:
         staff = name == STAFF
         user = ensure_user(

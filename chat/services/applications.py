@@ -6,20 +6,33 @@ from typing import Any
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import QuerySet
 
 from accounts.caller import Caller
-from accounts.models import Organization
+from accounts.models import Membership, Organization
 from chat.conf import conf
 from chat.models import Application
 from events.changes import ApplicationChange, application_changed
 from events.exceptions import NotFound
+from events.paging import page_by_name
 from knowledge.models import Source
 from plugins.tools.registry import tools
 
 
+def applications_of(caller: Caller) -> QuerySet[Application]:
+    """The applications that the caller may ask: those of his organisations, the oldest first."""
+    of_his = Membership.objects.filter(user_id=caller.pk).values("organization")
+    return Application.objects.filter(organization__in=of_his).select_related("organization").order_by("pk")
+
+
+def list_applications(*, caller: Caller, cursor: str) -> tuple[list[Application], str | None]:
+    """One page of them by their public ids, after `cursor` (empty: from the first), and the cursor of the next page."""
+    return page_by_name(applications_of(caller), by="public_id", cursor=cursor)
+
+
 def application_of(*, caller: Caller, application_id: str) -> Application:
     """An application of one of the caller's organisations; raises `NotFound`."""
-    found = Application.objects.filter(public_id=application_id, organization__memberships__user_id=caller.pk).first()
+    found = applications_of(caller).filter(public_id=application_id).first()
     if found is None:
         raise NotFound("There is no such application.")
     return found

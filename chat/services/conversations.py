@@ -29,6 +29,7 @@ def conversations_of(caller: Caller) -> QuerySet[Conversation]:
     running = Run.objects.filter(message__conversation=OuterRef("pk"), status__in=Run.OPEN).order_by("-created_at")
     return (
         Conversation.objects.filter(seen_by(caller))
+        .select_related("application")
         .annotate(running_message_id=Subquery(running.values("pk")[:1]))
         .order_by("-updated_at", "-id")
     )

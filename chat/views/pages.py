@@ -1,21 +1,31 @@
 """The chat page."""
 
+from typing import cast
+
 from django.contrib.auth.decorators import login_required
 from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.csrf import ensure_csrf_cookie
 
+from accounts.models import User
+from accounts.verification import caller_of_user
 from chat.engines.base import EngineError
 from chat.engines.registry import engine, selected_alias
+from chat.serializers import ApplicationSerializer
+from chat.services.applications import applications_of
 
 
 @login_required
 @ensure_csrf_cookie
 def chat(request: HttpRequest) -> HttpResponse:
     """`/`: conversations at the side, the open one in the middle."""
-    user = request.user
-    data = {"user": {"id": user.public_id, "username": user.username}, "engine": _engine_alias()}  # type: ignore[union-attr]
+    caller = caller_of_user(cast("User", request.user).pk)
+    data = {
+        "user": {"id": caller.user_id, "username": caller.username},
+        "engine": _engine_alias(),
+        "applications": ApplicationSerializer(applications_of(caller), many=True).data,
+    }
     return render(request, "chat/page.html", {"page_data": data})
 
 

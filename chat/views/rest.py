@@ -6,10 +6,20 @@ from rest_framework.views import APIView
 
 from accounts.authentication import caller_of
 from accounts.bodies import SmallJSONParser
-from chat.serializers import ConversationSerializer, ParticipantSerializer, TitleSerializer
-from chat.services import conversations, sessions
+from chat.serializers import ApplicationSerializer, ConversationSerializer, ParticipantSerializer, TitleSerializer
+from chat.services import applications, conversations, sessions
 from events.exceptions import InvalidRequest
 from events.paging import parse_id
+
+
+class ApplicationsView(APIView):
+    """`GET /api/v1/applications?cursor=`: those that the caller may ask."""
+
+    def get(self, request: Request) -> Response:
+        """One page, by their ids."""
+        cursor = request.query_params.get("cursor", "")
+        found, following = applications.list_applications(caller=caller_of(request), cursor=cursor)
+        return Response({"results": ApplicationSerializer(found, many=True).data, "next": following})
 
 
 class ConversationsView(APIView):

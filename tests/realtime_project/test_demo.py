@@ -5,6 +5,7 @@ from django.core.management import call_command
 
 from accounts.models import Membership, User
 from chat.models import Application
+from chat.services.applications import problems
 from realtime_project.demo import ensure_demo
 from workspaces.models import Workspace
 
@@ -19,7 +20,11 @@ def test_an_empty_database_gets_them_and_is_told_so(db):
     assert demo.is_superuser
     assert Membership.objects.get(user=demo).role == Membership.Role.ADMIN
     assert Workspace.objects.get(public_id="ws_demo").members.count() == 3
-    assert Application.objects.get(public_id="app_demo").organization.public_id == "org_demo"
+    application = Application.objects.get(public_id="app_demo")
+    assert application.organization.public_id == "org_demo"
+    assert application.tools == ["calculator", "current_time", "search_sources"]
+    fields = {"engine": application.engine, "tools": application.tools, "sources": application.sources}
+    assert problems(organization=application.organization, fields=fields) == {}
 
 
 def test_the_next_start_changes_nothing(db):

@@ -6,7 +6,7 @@ import { make } from "./message-view.js";
 /** Several events often come together; the list is asked for once. */
 const GATHER_MS = 250;
 
-/** @typedef {{id: string, title: string, updated_at: string, running_message_id: string|null}} Conversation */
+/** @typedef {{id: string, title: string, updated_at: string, running_message_id: string|null, application: {id: string, name: string}|null}} Conversation */
 
 export const UNTITLED = "Untitled conversation";
 

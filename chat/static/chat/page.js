@@ -2,6 +2,7 @@
 
 import { connection, feed, watch } from "../events/shell.js";
 import { newKey, RequestError } from "./api.js";
+import { ApplicationChoice } from "./application-choice.js";
 import { Composer } from "./composer.js";
 import { ConversationList, UNTITLED } from "./conversations.js";
 import { Drawer } from "./drawer.js";
@@ -16,19 +17,17 @@ import { engineWords, failureWords, statusWords } from "./words.js";
 const byId = (id) => document.getElementById(id);
 
 class ChatPage {
-  /** @param {{user: {id: string, username: string}, engine: string|null}} data */
+  /** @param {{user: {id: string, username: string}, engine: string|null, applications: import("./application-choice.js").Application[]}} data */
   constructor(data) {
     this._data = data;
     /** @type {{conversationId: string|null}|null} A question on its way: the feed may tell of its answer before the POST does. */
     this._sending = null;
     /** @type {any[]} What the feed told meanwhile. */
     this._held = [];
-    /** @type {{question: string, conversationId: string|null, key: string}|null} */
+    /** @type {{question: string, conversationId: string|null, applicationId: string, key: string}|null} */
     this._refused = null;
     this._makeParts();
     this._listen();
-    byId("engine-words").textContent = engineWords(data.engine);
-    byId("engine-words").classList.toggle("warning", data.engine === null || data.engine === "none");
   }
 
   _makeParts() {
@@ -39,6 +38,11 @@ class ChatPage {
     this._list = new ConversationList(
       { list: byId("conversation-list"), note: byId("conversation-note"), more: byId("conversation-more") },
       { onOpen: (id) => this._go(id), onChange: () => this._showTitle(), onError },
+    );
+    this._application = new ApplicationChoice(
+      { box: byId("application-choice"), select: byId("application"), name: byId("conversation-application") },
+      this._data.applications,
+      { onChange: () => this._showEngine() },
     );
     const scroll = new StickyScroll(byId("log"), byId("log-inner"), byId("to-latest"));
     this._thread = new Thread(
@@ -116,20 +120,22 @@ class ChatPage {
   /** The same key again for what was refused, unchanged: it may have been accepted without our hearing of it. @param {string} question */
   _keyFor(question) {
     const before = this._refused;
-    const isSame = before && before.question === question && before.conversationId === this._thread.conversationId;
+    const isSame =
+      before && before.question === question && before.conversationId === this._thread.conversationId && before.applicationId === this._application.chosen;
     return isSame ? before.key : newKey();
   }
 
   /** @param {string} question @param {string} key */
   _send(question, key) {
     if (this._isSendingHere) return;
-    const sent = { question, conversationId: this._thread.conversationId, key };
+    const sent = { question, conversationId: this._thread.conversationId, applicationId: this._application.chosen, key };
     this._sending = sent;
     this._refused = null;
     this._notice.hide();
     this._live.stopTyping();
     this._thread.send({
       question,
+      applicationId: sent.applicationId,
       key,
       onAccepted: (begun) => this._onAccepted(sent, begun),
       onRefused: (detail) => this._onRefused(sent, detail),
@@ -149,10 +155,11 @@ class ChatPage {
     announce(statusWords("running"));
     this._endSending(sent);
     this._showRunning();
+    this._showApplication();
     this._list.refreshSoon();
   }
 
-  /** @param {{question: string, conversationId: string|null, key: string}} sent @param {import("../events/stream.js").StateDetail} detail */
+  /** @param {{question: string, conversationId: string|null, applicationId: string, key: string}} sent @param {import("../events/stream.js").StateDetail} detail */
   _onRefused(sent, detail) {
     const isOpen = this._thread.conversationId === sent.conversationId;
     // Refused by a rule, it was certainly not accepted: after a change elsewhere it may be sent as something new.
@@ -164,11 +171,12 @@ class ChatPage {
     this._notice.show(failureWords(detail), isOpen ? () => this._resend(sent) : null);
   }
 
-  /** @param {{question: string, conversationId: string|null, key: string}} sent */
+  /** @param {{question: string, conversationId: string|null, applicationId: string, key: string}} sent */
   _resend(sent) {
     if (this._thread.conversationId !== sent.conversationId) return;
     if (this._composer.text.trim() === sent.question) this._composer.fill("");
-    this._send(sent.question, sent.key);
+    // To another application it is another question.
+    this._send(sent.question, sent.applicationId === this._application.chosen ? sent.key : newKey());
   }
 
   /** @param {object} sent */
@@ -237,6 +245,21 @@ class ChatPage {
     byId("conversation-title").textContent = title;
     document.title = `${title} · Throughline`;
     this._naming.show(id !== null);
+    this._showApplication();
+  }
+
+  /** A new conversation has a choice; another one has what it began with. */
+  _showApplication() {
+    const id = this._thread.conversationId;
+    if (id === null) this._application.offer();
+    else this._application.show(this._list.find(id)?.application ?? null);
+    this._showEngine();
+  }
+
+  _showEngine() {
+    const alias = this._application.engine || this._data.engine;
+    byId("engine-words").textContent = engineWords(alias);
+    byId("engine-words").classList.toggle("warning", alias === null || alias === "none");
   }
 
   /** @param {unknown} error @param {(() => void)|null} [retry] */

@@ -14,6 +14,7 @@ const LONGEST_WAIT_MS = 8_000;
  * @param {object} options
  * @param {string} options.question
  * @param {string|null} options.conversationId  null: a new conversation
+ * @param {string} options.applicationId  of a new conversation; empty: none
  * @param {string} options.key  the same for every attempt to send this question
  * @param {import("./answer.js").AnswerReader} options.reader
  * @param {(begun: {message_id: string, conversation_id: string}, stream: import("../events/stream.js").Stream) => void} options.onAccepted
@@ -21,14 +22,14 @@ const LONGEST_WAIT_MS = 8_000;
  * @param {() => void} options.onDelay  not accepted yet, and tried again
  * @param {(detail: import("../events/stream.js").StateDetail) => void} options.onRefused
  */
-export function sendQuestion({ question, conversationId, key, reader, onAccepted, onState, onDelay, onRefused }) {
+export function sendQuestion({ question, conversationId, applicationId, key, reader, onAccepted, onState, onDelay, onRefused }) {
   let messageId = "";
   /** @type {import("../events/stream.js").StateDetail|null} */
   let gaveUp = null;
   const stream = openStream({
     url: "/stream",
     method: "POST",
-    body: JSON.stringify(conversationId === null ? { question } : { question, conversation_id: conversationId }),
+    body: JSON.stringify(conversationId === null ? { question, application_id: applicationId } : { question, conversation_id: conversationId }),
     headers: () => ({ "Content-Type": "application/json", "X-CSRFToken": csrfToken(), "Idempotency-Key": key }),
     isTerminal: isAnswerEnd,
     resume: () => (messageId ? answerPath(messageId) : null),

@@ -234,9 +234,9 @@ export class Thread {
 
   /**
    * Shows a question and a place for its answer, and sends it.
-   * @param {{question: string, key: string, onAccepted: (begun: any) => void, onRefused: (detail: any) => void}} options
+   * @param {{question: string, applicationId: string, key: string, onAccepted: (begun: any) => void, onRefused: (detail: any) => void}} options
    */
-  send({ question, key, onAccepted, onRefused }) {
+  send({ question, applicationId, key, onAccepted, onRefused }) {
     const asked = this._add({ id: null, role: "user", text: question });
     const view = this._add({ id: null, role: "assistant", text: "", status: "sending" });
     this._unnamed.add(asked);
@@ -247,6 +247,7 @@ export class Thread {
       question,
       key,
       conversationId: this.conversationId,
+      applicationId,
       reader: new AnswerReader(view),
       onAccepted: (begun, accepted) => {
         // The reader has gone to another conversation meanwhile: the answer is written without anyone looking.

@@ -10,7 +10,7 @@ from django.test.utils import CaptureQueriesContext
 
 from accounts.models import User
 from chat.markdown import render
-from chat.models import Message, Run
+from chat.models import Application, Message, Run
 from chat.services import conversations
 from tests.chat.conftest import ask
 
@@ -38,6 +38,13 @@ def test_auto_is_told_as_the_engine_that_it_finds(alice, settings):
     settings.CHAT_ENGINE = "auto"
     settings.CHAT_ENGINES = {"extractive": settings.CHAT_ENGINES["extractive"]}
     assert told(alice)["engine"] == "extractive"
+
+
+def test_the_page_knows_the_applications_to_choose_from_the_first_made_first(alice, bob, organization):
+    Application.objects.create(public_id="app_b", name="One", organization=organization)
+    Application.objects.create(public_id="app_a", name="Other", organization=organization)
+    assert [each["id"] for each in told(alice)["applications"]] == ["app_b", "app_a"]
+    assert told(bob)["applications"] == []
 
 
 def messages(caller, answer):

@@ -2,8 +2,9 @@ import uuid
 
 import pytest
 
+from accounts.models import Organization
 from accounts.threads import in_thread
-from chat.models import Run
+from chat.models import Application, Run
 from tests.chat.asgi import Client
 from tests.chat.conftest import ask
 
@@ -89,3 +90,28 @@ async def test_a_body_that_is_too_large_is_refused_unread(alice, alice_client):
     refused = await alice_client.request("PATCH", f"{LIST}/{answer.conversation_id}", body=body)
     assert refused.status == 400
     assert "larger than 64 KiB" in refused.json()["detail"]
+
+
+async def test_the_applications_that_the_caller_may_ask(alice, alice_client, bob_client, organization):
+    make = Application.objects.acreate
+    first = await make(public_id="app_b", name="One", organization=organization, tools=["calculator"], system_prompt="Hidden.")
+    await make(public_id="app_a", name="Other", organization=organization, engine="extractive")
+    elsewhere = await Organization.objects.acreate(public_id="org_elsewhere", name="Elsewhere")
+    await make(public_id="app_c", name="Not hers", organization=elsewhere)
+    told = (await alice_client.get("/api/v1/applications")).json()
+    assert told == {
+        "results": [
+            {"id": "app_a", "name": "Other", "organization": "org_tests", "engine": "extractive", "tools": []},
+            {"id": "app_b", "name": "One", "organization": "org_tests", "engine": "", "tools": ["calculator"]},
+        ],
+        "next": None,
+    }
+    assert (await alice_client.get("/api/v1/applications?cursor=app_a")).json()["results"] == told["results"][1:]
+    assert (await bob_client.get("/api/v1/applications")).json()["results"] == []
+    assert (await Client().get("/api/v1/applications")).status == 401
+    answer = await in_thread(ask, alice, application_id="app_b")
+    conversation = (await alice_client.get(f"{LIST}/{answer.conversation_id}")).json()
+    assert conversation["application"] == {"id": "app_b", "name": "One"}
+    assert (await alice_client.get(LIST)).json()["results"] == [conversation]
+    await first.adelete()
+    assert (await alice_client.get(LIST)).json()["results"][0]["application"] is None
