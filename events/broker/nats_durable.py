@@ -26,7 +26,7 @@ MESSAGE_BYTES = 512 * 1024
 BATCH_MESSAGES = 1000
 """Most messages that JetStream stores as one step."""
 
-TRIES = 5
+TRIES = 20
 REMEMBERED = 20_000
 
 

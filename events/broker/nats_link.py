@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from itertools import count
 from typing import Any
 
-import nats
 import nats.errors
 from nats.aio.client import Client
 from nats.aio.msg import Msg
@@ -35,6 +34,15 @@ class Question:
     headers: dict[str, str] | None = None
 
 
+class QuickClient(Client):
+    """nats-py's client, which looks at every letter of every header: half of the time that a long read takes."""
+
+    @staticmethod
+    def _parse_header_lines(raw: bytes) -> dict[str, str]:
+        pairs = (line.partition(":") for line in raw.decode("utf-8", "replace").split("\r\n"))
+        return {name: value.strip() for name, colon, value in pairs if colon}
+
+
 async def connect(url: str, **options: Any) -> Client:
     """A connection to one of the servers of `url` (several: with commas between them), chosen at random.
 
@@ -45,9 +53,10 @@ async def connect(url: str, **options: Any) -> Client:
     random.shuffle(servers)
     error: Exception | None = None
     for server in servers:
+        client = QuickClient()
         try:
             async with asyncio.timeout(CONNECT_SECONDS):
-                return await nats.connect(
+                await client.connect(
                     server,
                     allow_reconnect=False,
                     connect_timeout=CONNECT_SECONDS,
@@ -56,9 +65,17 @@ async def connect(url: str, **options: Any) -> Client:
                     error_cb=_ignored,
                     **options,
                 )
+            return client
         except (nats.errors.Error, OSError, TimeoutError, ValueError) as failed:
             error = failed
+            await _closed(client)
     raise BrokerUnavailable from error
+
+
+async def _closed(client: Client) -> None:
+    with contextlib.suppress(nats.errors.Error, OSError, TimeoutError):
+        async with asyncio.timeout(CONNECT_SECONDS):
+            await client.close()
 
 
 async def _ignored(_: Exception) -> None:
@@ -115,9 +132,7 @@ class Link:
 
     async def close(self) -> None:
         """Lets go of the connection."""
-        with contextlib.suppress(nats.errors.Error, OSError, TimeoutError):
-            async with asyncio.timeout(CONNECT_SECONDS):
-                await self._client.close()
+        await _closed(self._client)
 
     async def _answered(self, message: Msg) -> None:
         found = self._waiting.get(message.subject.rpartition(".")[2])
