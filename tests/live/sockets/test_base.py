@@ -287,13 +287,19 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=5) | st.dictionaries(st.text(max_size=8), inner, max_size=5),
     max_leaves=30,
 )
-KINDS = st.sampled_from(["ping", "auth", "say", "tasks", "slow", "nonsense", "on_text", "text", "", "__call__"])
+KINDS = st.sampled_from(
+    "ping auth say tasks slow nonsense on_text text __call__ chat message cancel resume typing typing_stopped "
+    "workspace_state document_updated application_changed member_added ".split(" ")
+)
+FIELDS = st.sampled_from(
+    ["token", "what", "ref", "x", "id", "content", "chat_id", "application_id", "message_id", "since", "attachments", "client"]
+)
 FRAMES = st.one_of(
     st.binary(max_size=300).map(lambda data: (0x1, data)),
     st.binary(max_size=300).map(lambda data: (0x2, data)),
     st.text(max_size=300).map(lambda text: (0x1, text.encode("utf-8", "surrogatepass"))),
     JSON.map(lambda value: (0x1, json.dumps(value).encode())),
-    st.tuples(KINDS, st.dictionaries(st.sampled_from(["token", "what", "ref", "x"]), JSON, max_size=4)).map(
+    st.tuples(KINDS, st.dictionaries(FIELDS, JSON, max_size=4)).map(
         lambda parts: (0x1, json.dumps({"type": parts[0], **parts[1]}).encode())
     ),
     st.integers(1, 5000).map(lambda depth: (0x1, b'{"type":"ping","x":' + b"[" * depth + b"]" * depth + b"}")),
@@ -302,11 +308,17 @@ FRAMES = st.one_of(
 )
 
 
-def test_whatever_a_client_sends_it_is_answered_or_closed_with_a_reason(stack: Stack, tokens: dict[str, str]) -> None:
-    path = f"/ws/base/fuzz?token={tokens['alice']}"
+@pytest.mark.parametrize(
+    ("path", "examples"),
+    [("/ws/base/fuzz", 150), ("/ws/chat/fuzz", 60), ("/ws/workspaces/ws_demo", 60), ("/ws/notifications/user_alice", 30)],
+)
+def test_whatever_a_client_sends_it_is_answered_or_closed_with_a_reason(
+    stack: Stack, tokens: dict[str, str], path: str, examples: int
+) -> None:
+    address = f"{path}?token={tokens['alice']}"
 
     @settings(
-        max_examples=150,
+        max_examples=examples,
         deadline=None,
         database=None,
         phases=[Phase.explicit, Phase.generate],
@@ -314,7 +326,7 @@ def test_whatever_a_client_sends_it_is_answered_or_closed_with_a_reason(stack: S
     )
     @given(st.lists(st.tuples(FRAMES, st.booleans()), min_size=1, max_size=8))
     def fuzz(frames: list[tuple[tuple[int, bytes], bool]]) -> None:
-        raw = Raw(stack, path)
+        raw = Raw(stack, address)
         try:
             for (opcode, data), fin in frames:
                 raw.send(opcode, data, fin=fin)
