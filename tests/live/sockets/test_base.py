@@ -287,10 +287,10 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=5) | st.dictionaries(st.text(max_size=8), inner, max_size=5),
     max_leaves=30,
 )
-KINDS = st.sampled_from(
-    "ping auth say tasks slow nonsense on_text text __call__ chat message cancel resume typing typing_stopped "
-    "workspace_state document_updated application_changed member_added ".split(" ")
-)
+BASE_KINDS = ["ping", "auth", "say", "tasks", "slow", "nonsense", "on_text", "text", "", "__call__"]
+CHAT_KINDS = ["chat", "message", "cancel", "resume", "typing", "typing_stopped"]
+WORKSPACE_KINDS = ["workspace_state", "document_updated", "application_changed", "member_added"]
+KINDS = st.sampled_from([*BASE_KINDS, *CHAT_KINDS, *WORKSPACE_KINDS])
 FIELDS = st.sampled_from(
     ["token", "what", "ref", "x", "id", "content", "chat_id", "application_id", "message_id", "since", "attachments", "client"]
 )
