@@ -13,6 +13,7 @@ from procrastinate.psycopg_connector import PsycopgConnector
 
 from chat.conf import conf
 from chat.runner import Runner, use_runner
+from chat.sweep import beat_seconds
 from knowledge.ingester import current_ingester
 
 logger = logging.getLogger(__name__)
@@ -50,7 +51,14 @@ async def work(**options: Any) -> None:
 
 async def _fetch_jobs(options: dict[str, Any], stopping: asyncio.Event) -> None:
     """procrastinate's worker ends when its database connection does; runs go on, and it is started again."""
-    settings = {"concurrency": conf.RUN_CONCURRENCY, "delete_jobs": "always", "shutdown_graceful_timeout": 1.0} | options
+    settings = {
+        "concurrency": conf.RUN_CONCURRENCY,
+        "delete_jobs": "always",
+        "shutdown_graceful_timeout": 1.0,
+        # A run whose job a dead worker had taken waits no longer than a lease: see `runs.requeue_forgotten`.
+        "update_heartbeat_interval": beat_seconds(),
+        **options,
+    }
     while not stopping.is_set():
         try:
             # procrastinate's pool waits twice as long after every failed attempt: it gives up soon, and here we ask every second.

@@ -411,8 +411,9 @@ def requeue_forgotten() -> int:
         )
         if not queued:
             return 0
-        # A job that is being done waits for room in a living worker; procrastinate's workers say every 10 s that they live.
-        living = ProcrastinateWorker.objects.filter(last_heartbeat__gt=timezone.now() - timedelta(seconds=30))
+        # A job that is being done waits for room in a living worker; those say several times within a lease that they live.
+        silent = timedelta(seconds=conf.RUN_LEASE_SECONDS * 2 / 3)
+        living = ProcrastinateWorker.objects.filter(last_heartbeat__gt=timezone.now() - silent)
         jobs = ProcrastinateJob.objects.filter(
             Q(status="todo") | Q(status="doing", worker__in=living),
             task_name=ANSWER_TASK,
