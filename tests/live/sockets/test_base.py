@@ -159,10 +159,13 @@ async def test_one_who_floods_is_told_then_closed_and_others_do_not_notice(stack
     measured("slowest answer to another socket while one floods", slowest)
     assert slowest < 1
     raw = Raw(stack, f"/ws/base/room?token={tokens['alice']}")
-    with contextlib.suppress(OSError):
-        for _ in range(20):
-            raw.socket.sendall(raw.frame(0x9, b"x" * 100) * 500)
-    assert raw.closed()[0] == 4429, "pings of the protocol count as well"
+    answers = [(0xA, b"")]
+    while answers[-1][0] == 0xA:
+        # Ten at once, and their pongs: what is sent behind the server's close would make the system drop the close frame.
+        raw.socket.sendall(raw.frame(0x9, b"x") * 10)
+        answers = [raw.message() for _ in range(10)]
+    code = struct.pack("!H", 4429)
+    assert any(opcode == 0x8 and data.startswith(code) for opcode, data in answers), "pings of the protocol count as well"
 
 
 async def test_one_that_never_reads_costs_nothing_and_holds_up_nobody(stack: Stack, tokens: dict[str, str]) -> None:
