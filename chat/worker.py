@@ -15,6 +15,7 @@ from chat.conf import conf
 from chat.runner import Runner, use_runner
 from chat.sweep import beat_seconds
 from knowledge.ingester import current_ingester
+from notifications.worker import NotificationWorker
 
 logger = logging.getLogger(__name__)
 
@@ -34,6 +35,8 @@ async def work(**options: Any) -> None:
     use_runner(runner)
     ingester = current_ingester()
     ingester.start()
+    notifications = NotificationWorker()
+    notifications.start()
     jobs = asyncio.create_task(_fetch_jobs(options, stopping), name="procrastinate")
     logger.info("The worker is ready.")
     try:
@@ -43,6 +46,7 @@ async def work(**options: Any) -> None:
         runner.closing = True
         jobs.cancel()
         await asyncio.gather(jobs, return_exceptions=True)
+        await notifications.close()
         await ingester.close()
         current_ingester.cache_clear()
         await runner.close()

@@ -180,7 +180,7 @@ def message_of(found: Claim) -> bytes:
 async def _push(subscription: PushSubscription, found: Claim, pair: PushKey) -> Result:
     body = WebPusher({"endpoint": subscription.endpoint, "keys": {"p256dh": subscription.p256dh, "auth": subscription.auth}})
     encrypted = body.encode(message_of(found), content_encoding="aes128gcm")["body"]
-    headers = _signed(subscription.endpoint, pair) | {
+    headers = {
         "Content-Encoding": "aes128gcm",
         "Content-Type": "application/octet-stream",
         "TTL": str(LIFE_SECONDS),
@@ -192,6 +192,7 @@ async def _push(subscription: PushSubscription, found: Claim, pair: PushKey) -> 
     try:
         async with asyncio.timeout(conf.NOTIFICATIONS_SEND_SECONDS):
             url, headers["Host"], names = await pinned(subscription.endpoint)
+            headers |= _signed(subscription.endpoint, pair)
             async with _client() as client:
                 request = client.build_request("POST", url, content=encrypted, headers=headers, extensions=names)
                 # Not read further than its head: nobody can keep us busy with an answer.

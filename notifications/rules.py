@@ -72,6 +72,13 @@ def create(*, caller: Caller, organization_id: str, fields: Mapping[str, Any]) -
     return rule
 
 
+def draft(*, caller: Caller, organization_id: str, fields: Mapping[str, Any]) -> Rule:
+    """A rule that is not saved, for looking at what it would do. Raises as `create`."""
+    rule = Rule(organization=_organization(caller, organization_id), owner_id=caller.pk)
+    _set(caller, rule, fields)
+    return rule
+
+
 @transaction.atomic
 def change(*, caller: Caller, rule_id: uuid.UUID, fields: Mapping[str, Any]) -> Rule:
     """Changes a rule. What happened while it was off is not told afterwards. Raises as `create`, and `NotFound`."""

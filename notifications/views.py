@@ -1,9 +1,12 @@
 """The inbox over REST, its page, and notifying for staff."""
 
 from django.contrib.auth.decorators import login_required
-from django.http import HttpRequest, HttpResponse
+from django.contrib.staticfiles import finders
+from django.http import FileResponse, HttpRequest, HttpResponse
 from django.shortcuts import render
-from django.views.decorators.csrf import ensure_csrf_cookie
+from django.views.decorators.cache import never_cache
+from django.views.decorators.csrf import csrf_exempt, ensure_csrf_cookie
+from django.views.decorators.http import require_http_methods, require_safe
 from rest_framework.permissions import BasePermission, IsAdminUser, IsAuthenticated
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -13,7 +16,7 @@ from accounts.authentication import caller_of
 from accounts.bodies import SmallJSONParser
 from events.exceptions import NotFound
 from events.paging import parse_id
-from notifications import inbox, services
+from notifications import inbox, services, unsubscribing
 from notifications.inbox import Action, Chosen
 from notifications.serializers import ActionSerializer, NewNotificationSerializer, NotificationSerializer
 
@@ -23,6 +26,29 @@ from notifications.serializers import ActionSerializer, NewNotificationSerialize
 def notifications_page(request: HttpRequest) -> HttpResponse:
     """`/notifications`: the inbox."""
     return render(request, "pages/notifications.html")
+
+
+@never_cache
+@csrf_exempt  # a mail program posts here, and has no cookie; the address is the secret
+@require_http_methods(["GET", "HEAD", "POST"])
+def unsubscribe_page(request: HttpRequest, token: str) -> HttpResponse:
+    """`/notifications/unsubscribe/<token>`: a POST ends the mails (RFC 8058). A GET only asks: mail servers follow links."""
+    try:
+        found = unsubscribing.unsubscribe(token) if request.method == "POST" else unsubscribing.opened(token)
+        context, status = {"rule": found.rule.name, "done": request.method == "POST"}, 200
+    except NotFound as error:
+        context, status = {"problem": error.message}, 404
+    response = render(request, "notifications/unsubscribe.html", context, status=status)
+    response.headers["Referrer-Policy"] = "no-referrer"
+    return response
+
+
+@require_safe
+def push_worker(request: HttpRequest) -> FileResponse:  # noqa: ARG001 - Django's signature
+    """`/notifications/push-worker.js`: the service worker, at an address above whose scope browsers let it work."""
+    path = finders.find("notifications/push-worker.js")
+    headers = {"Service-Worker-Allowed": "/", "Cache-Control": "no-cache"}
+    return FileResponse(open(path, "rb"), content_type="text/javascript; charset=utf-8", headers=headers)
 
 
 class NotificationsView(APIView):

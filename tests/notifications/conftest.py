@@ -41,7 +41,9 @@ def api(client):
     def call(method, path="", body=None, *, user="alice"):
         token = accounts.access_token_for(user=User.objects.get(username=user))
         options = {} if body is None else {"data": json.dumps(body), "content_type": "application/json"}
-        response = getattr(client, method)(f"{ROOT}{path}", headers={"Authorization": f"Bearer {token}"}, **options)
+        response = getattr(client, method)(
+            path if path.startswith("/api/") else f"{ROOT}{path}", headers={"Authorization": f"Bearer {token}"}, **options
+        )
         return response.status_code, response.json() if response.content else None
 
     return call

@@ -4,8 +4,9 @@ import pytest
 from django.contrib.auth import get_user_model
 
 from notifications.inbox import Action, Chosen, act
-from notifications.models import Notification
+from notifications.models import Delivery, Notification
 from tests.notifications.conftest import caller_of, tell
+from tests.notifications.rules import happen, organization, rule, work
 
 LIST = "/admin/notifications/notification/"
 
@@ -40,3 +41,20 @@ def test_of_what_was_deleted_only_that_it_was(admin, people):
     page = admin.get(LIST).content.decode()
     assert "Secret" not in page
     assert "deleted" in page
+
+
+def test_dead_deliveries_are_replayed_from_the_admin(admin, people, feed):
+    organization(people)
+    rule(people["ops"], channels=["email"], recipients=["user:user_alice"])
+    happen()
+    work(deliver=False)
+    Delivery.objects.update(status="dead", attempts=20, reason="554 no")
+    row = Delivery.objects.get()
+    assert "554 no" in admin.get("/admin/notifications/delivery/").content.decode()
+    chosen = {"action": "replay", "_selected_action": [str(row.pk)]}
+    page = admin.post("/admin/notifications/delivery/", chosen, follow=True).content.decode()
+    assert "1 dead deliveries are tried again" in page
+    row.refresh_from_db()
+    assert (row.status, row.attempts) == ("held", 0)
+    assert admin.get(f"/admin/notifications/delivery/{row.pk}/change/").status_code == 200
+    assert admin.get("/admin/notifications/rule/").status_code == 200
