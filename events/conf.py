@@ -132,6 +132,9 @@ class EventsSettings(AppSettings):
     TOPIC_ORGANIZATIONS_MAX: int = 20
     """Most organisations that the patterns of one connection may cover."""
 
+    TOPIC_ANSWERS_MAX: int = 32
+    """Most running answers whose `message_stream` one connection is told at the same time."""
+
     TOPIC_WAITING_MAX: int = 64
     """Matched events that wait in memory for one connection and organisation; with more it reads on from the log."""
 

@@ -9,7 +9,7 @@ from accounts.caller import Caller
 from accounts.threads import in_thread
 from events import topic_cursor, topic_frames
 from events.conf import conf
-from events.event import EventId
+from events.event import START, EventId
 from events.exceptions import Forbidden, InvalidRequest, ThroughlineError, TooMany, Unavailable, translated
 from events.hub import RETRY_SECONDS, Hub
 from events.streams import Stream
@@ -18,11 +18,16 @@ from events.topic_cursor import SinceCursor
 from events.topic_event import TopicEvent, organization_stream
 from events.topic_frames import Refusal, Told
 from events.topic_listening import Heard, Listening
+from events.topic_streaming import Streamed, Streaming, begun_by, companion, streaming_of, topic_of
 from events.topic_watch import topic_watches
-from events.topics import WILDCARD, Pattern, parse_pattern
+from events.topics import WILDCARD, Pattern, Topic, parse_pattern
 
 PATIENCE_SECONDS = 0.25
 """How long events wait for the answer who is still a member; see `events.guard`."""
+
+
+BEGUN = 1024
+"""Of how many answers a connection remembers that it was told them."""
 
 
 class TopicReader:
@@ -39,6 +44,8 @@ class TopicReader:
         self._sight = Sight(caller)
         self._patterns: dict[str, Pattern] = {}
         self._listening: dict[Stream, Listening] = {}
+        self._streamed: dict[Stream, Streamed] = {}
+        self._begun: dict[str, None] = {}
         self._places: dict[Stream, EventId] = {}
         self._told: dict[Stream, EventId] = {}
         self._bell = asyncio.Event()
@@ -85,21 +92,30 @@ class TopicReader:
                     wanted.pop(topic)
                     await self.unsubscribe([topic])
         self._patterns |= wanted
+        for pattern in wanted.values():
+            await self._follow_running(pattern, cursor)
         return list(wanted), refusals, recovered and bool(wanted)
 
     async def unsubscribe(self, topics: Iterable[str]) -> None:
         """Takes patterns out of force."""
         self.changes += 1
         gone = [self._patterns.pop(topic) if topic in self._patterns else parse_pattern(topic) for topic in topics]
-        kept = set(self._patterns.values())
+        gone = _with_companions(gone)
+        kept = set(_with_companions(self._patterns.values()))
         for stream, listening in list(self._listening.items()):
             listening.remove(pattern for pattern in gone if pattern not in kept)
             if not listening.patterns:
                 await self._leave(stream)
+        for streamed in list(self._streamed.values()):
+            if not self._covers(streamed.topic):
+                await self._drop(streamed)
 
     def wants(self, told: Told) -> bool:
         """Whether a frame that was made a moment ago is still asked for."""
-        return told.topic is None or any(pattern.matches(told.topic) for pattern in self._patterns.values())
+        return told.topic is None or self._covers(told.topic)
+
+    def _covers(self, topic: Topic) -> bool:
+        return any(pattern.matches(topic) for pattern in self._patterns.values())
 
     async def _cover(self, wanted: dict[str, Pattern], refusals: list[Refusal]) -> set[str]:
         """The organisations that the patterns cover; those that the caller may not follow are refused and taken out."""
@@ -144,7 +160,7 @@ class TopicReader:
             self._places[stream] = self._told[stream] = listening.begin(watch, since=place, reason=reason)
             self._listening[stream] = listening
             place = None
-        listening.add(patterns, since=place)
+        listening.add(_with_companions(patterns), since=place)
         return recovered
 
     async def _leave(self, stream: Stream) -> None:
@@ -183,6 +199,8 @@ class TopicReader:
             self._asking.cancel()
         for stream in list(self._listening):
             await self._leave(stream)
+        for streamed in list(self._streamed.values()):
+            await self._drop(streamed)
 
     def _over(self) -> bool:
         return self._ended or self._hub.closing
@@ -203,6 +221,11 @@ class TopicReader:
                 else:
                     self._listening[stream] = self._listening.pop(stream)
                     told = await self._tell(stream, listening, heard)
+        # Answers last: an event says that one has begun, and what has begun is told after it.
+        for streamed in list(self._streamed.values()):
+            if told:
+                break
+            told = await self._tell_streamed(streamed)
         return told
 
     async def _wait(self) -> bool:
@@ -226,7 +249,11 @@ class TopicReader:
             told.append(
                 topic_frames.truncated(organization=organization, reason=heard.reason, oldest=heard.oldest, cursor=cursor)
             )
-        told += [topic_frames.event(event, self._cursor_at(stream, event.at.id)) for event in events]
+        for event in events:
+            await self._follow_begun(event)
+            cursor = self._cursor_at(stream, event.at.id)
+            if begun_by(event.topic) is None or self._covers(event.topic):
+                told.append(topic_frames.event(event, cursor))
         cursor = self._cursor_at(stream, place)
         if (heard.is_far or heard.reason) and not events:
             told.append(topic_frames.place(cursor))
@@ -257,6 +284,63 @@ class TopicReader:
                     raise
                 await asyncio.sleep(RETRY_SECONDS)
         return []
+
+    # What is streamed beside the organisations: running answers.
+
+    async def _follow_running(self, pattern: Pattern, since: SinceCursor | None) -> None:
+        """What runs at this moment, from its beginning; with a cursor what ran then, from where its reader stood.
+
+        What has begun after a cursor is found with the organisation's events.
+        """
+        places = since.running if since is not None else {}
+        for kind in streaming_of(pattern):
+            for stream in list(self._listening):
+                if pattern.organization not in (stream.id, WILDCARD):
+                    continue
+                found = await in_thread(kind.running, self.caller, stream.id, pattern.resource_id, list(places))
+                for message_id, resource_id in found:
+                    if since is None or since.is_malformed or message_id in places:
+                        topic = topic_of(kind, stream.id, resource_id)
+                        await self._follow(kind, message_id, topic, places.get(message_id, START))
+
+    async def _follow_begun(self, event: TopicEvent) -> None:
+        kind = begun_by(event.topic)
+        message_id = event.at.data.get("event", {}).get("payload", {}).get("message_id") if kind is not None else None
+        if kind is None or not isinstance(message_id, str):
+            return
+        await self._follow(kind, message_id, topic_of(kind, event.topic.organization, event.topic.resource_id), START)
+
+    async def _follow(self, kind: Streaming, message_id: str, topic: Topic, place: EventId) -> None:
+        if message_id in self._begun or len(self._streamed) >= conf.TOPIC_ANSWERS_MAX or not self._covers(topic):
+            return
+        self._begun[message_id] = None
+        while len(self._begun) > BEGUN:
+            del self._begun[next(iter(self._begun))]
+        streamed = Streamed(hub=self._hub, message_id=message_id, kind=kind, topic=topic, cursor=place, bell=self._bell.set)
+        await streamed.__aenter__()
+        self._streamed[streamed.stream] = streamed
+        self._places[streamed.stream] = place
+        self._bell.set()
+
+    async def _drop(self, streamed: Streamed) -> None:
+        if self._streamed.pop(streamed.stream, None) is not None:
+            self._places.pop(streamed.stream, None)
+            self._told.pop(streamed.stream, None)
+            await streamed.__aexit__(None, None, None)
+
+    async def _tell_streamed(self, streamed: Streamed) -> list[Told]:
+        stream, told = streamed.stream, list[Told]()
+        while not told and not streamed.is_over and (heard := await streamed.heard()) is not None:
+            events = await self._seen(heard)
+            if self._streamed.get(stream) is not streamed:
+                return []
+            told = [topic_frames.event(event, self._cursor_at(stream, event.at.id)) for event in events]
+            self._places[stream] = streamed.cursor
+            if streamed.is_over:
+                await self._drop(streamed)
+                # With the last one its place in the cursor is gone.
+                told[-1:] = [topic_frames.event(event, topic_cursor.write(self._places)) for event in events[-1:]]
+        return told
 
     # Who may.
 
@@ -295,6 +379,9 @@ class TopicReader:
             del self._patterns[topic]
         for stream in lost:
             await self._leave(stream)
+        for streamed in list(self._streamed.values()):
+            if organization_stream(streamed.topic.organization) in lost:
+                await self._drop(streamed)
         if self._has_wildcard():
             await self._add_new(visible - {stream.id for stream in self._listening})
         if not gone:
@@ -310,6 +397,11 @@ class TopicReader:
                 await self._add(organization, patterns, SinceCursor("0-0"))
             except Unavailable:
                 self._due = time.monotonic() + RETRY_SECONDS * 4
+
+
+def _with_companions(patterns: Iterable[Pattern]) -> list[Pattern]:
+    """The patterns, and those of the events that say that what they cover has begun elsewhere."""
+    return [each for pattern in patterns for each in (pattern, *(companion(kind, pattern) for kind in streaming_of(pattern)))]
 
 
 def _bound(organizations: set[str]) -> None:

@@ -1,11 +1,15 @@
 """Pages that stand for no single app: what someone who is logged in sees of their sources and of their feed."""
 
+from typing import cast
+
 from django.contrib.auth.decorators import login_required
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.csrf import ensure_csrf_cookie
 
+from accounts import services as accounts
+from accounts.models import User
 from knowledge.conf import conf as knowledge_conf
 from knowledge.extraction.kinds import KINDS
 from knowledge.services.files import size_text
@@ -23,8 +27,10 @@ def sources(request: HttpRequest) -> HttpResponse:
 @login_required
 @ensure_csrf_cookie
 def explorer(request: HttpRequest) -> HttpResponse:
-    """`/explorer`: the user's own feed, live."""
-    return render(request, "pages/explorer.html")
+    """`/explorer`: topics and the user's own feed, live."""
+    # Only the beginning of a pattern that the user may change.
+    organizations = accounts.organization_ids(user=cast("User", request.user))
+    return render(request, "pages/explorer.html", {"organization": next(iter(organizations), "your-organisation")})
 
 
 @login_required

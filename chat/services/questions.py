@@ -150,7 +150,7 @@ def _accept(caller: Caller, question: Question, *, is_answered: bool) -> Posted:
         if conversation.session_id is None:
             rooms.ensure_session(conversation)  # gone with the account of who made the room
         conversation.participants.filter(user_id=caller.pk).update(read_position=asked.position)
-        telling.message_posted(message=asked)
+    telling.message_posted(message=asked)
     answers = responding.begin(
         asked=asked,
         applications=applications,

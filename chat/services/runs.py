@@ -242,6 +242,7 @@ def settle(*, message_id: uuid.UUID, ending: Ending, snapshot: Snapshot) -> Call
         close_open(run, reason=ending.status)
         _settle_job(run, snapshot.result)
         message = run.message
+        message.run = run
         message.text, message.thought = "".join(snapshot.text), "".join(snapshot.thought)
         message.sources, message.tool_calls = snapshot.sources, snapshot.tool_calls
         message.save(update_fields=["text", "thought", "sources", "tool_calls"])

@@ -1,4 +1,4 @@
-"""What the feeds of people are told of their conversations, and what topics will be: all of it in this one place.
+"""What the feeds of people are told of their conversations, and topics: all of it in this one place.
 
 Everything goes with the current transaction: it is told if and only if the change is committed.
 """
@@ -8,6 +8,7 @@ from typing import Any
 
 from chat.models import Conversation, Message
 from chat.run_events import Type
+from chat.services import topics
 from events.outbox import publish_all_with_commit
 from events.publishing import Publication
 from events.streams import Stream
@@ -15,17 +16,27 @@ from events.streams import Stream
 
 def answer_changed(*, message: Message, type: Type, status: str) -> None:
     """Tells all who take part that an answer has begun, or ended."""
+    if type is Type.MESSAGE_STARTED:
+        topics.answer_started(message=message)
+    else:
+        topics.answer_ended(message=message, run=message.run)
     data = _about(message.conversation) | {"message_id": str(message.pk), "status": status}
     _tell(people_of(message.conversation), type, data)
 
 
 def room_created(*, room: Conversation, by: str) -> None:
     """Tells those who take part in a new room; `by`: the public id of who made it."""
+    topics.conversation_created(conversation=room, by=by)
     room_changed(room=room, change="created", by=by)
 
 
 def message_posted(*, message: Message) -> None:
-    """Tells those who take part in a room that a person has written there."""
+    """Tells that a person has written: in a room those who take part; topics of every conversation."""
+    if message.position == 1 and not message.conversation.type:
+        topics.conversation_created(conversation=message.conversation, by=message.author.public_id if message.author else "")
+    topics.message_posted(message=message)
+    if not message.conversation.type:
+        return
     author = message.author.public_id if message.author else None
     data = _about(message.conversation) | {"message_id": str(message.pk), "user_id": author}
     _tell(people_of(message.conversation), Type.MESSAGE_POSTED, data)

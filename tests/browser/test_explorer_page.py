@@ -96,3 +96,41 @@ def test_nothing_is_wider_than_a_narrow_screen(visit: Visit, guest: str, publish
     panel = page.locator("#bell-panel").bounding_box()
     assert panel["x"] >= 0
     assert panel["x"] + panel["width"] <= width
+
+
+def test_a_pattern_shows_what_was_and_what_comes(visit: Visit) -> None:
+    page = explorer(visit, "alice")
+    page.get_by_text("Publish an event on a topic").click()
+    page.get_by_label("Message, in its payload").fill("before")
+    page.get_by_role("button", name="Publish on the topic").click()
+    expect(page.locator("#topic-publish-done")).to_contain_text("Published as evt_")
+    page.get_by_label("Pattern; several").fill("events.org_demo.custom.test.*.explorer")
+    page.get_by_role("button", name="Subscribe").click()
+    rows = page.locator("#topic-events li")
+    expect(rows.first).to_contain_text("before")
+    expect(rows.first.locator(".event-type")).to_have_text("events.org_demo.custom.test.greeted.explorer")
+    count = rows.count()
+    page.get_by_label("Message, in its payload").fill("after")
+    page.get_by_role("button", name="Publish on the topic").click()
+    expect(rows).to_have_count(count + 1)
+    expect(rows.first).to_contain_text("after")
+    expect(page.locator("#topic-cursor")).to_have_text(rows.first.get_attribute("data-id") or "")
+    page.get_by_role("button", name="Stop").click()
+    page.get_by_role("button", name="Publish on the topic").click()
+    expect(page.locator("#topic-note")).to_have_text("Stopped.")
+    expect(rows).to_have_count(count + 1)
+
+
+def test_a_refused_pattern_or_topic_is_explained(visit: Visit, expects_console_errors: None) -> None:
+    page = explorer(visit, "alice")
+    page.get_by_label("Pattern; several").fill("events.org_demo.flows")
+    page.get_by_role("button", name="Subscribe").click()
+    expect(page.locator("#topic-error")).to_contain_text("has the form events.{org}")
+    page.get_by_label("Pattern; several").fill("events.org_other.a.b.c.* events.org_demo.a.b.c.*")
+    page.get_by_role("button", name="Subscribe").click()
+    expect(page.locator("#topic-error")).to_contain_text("no member of the organisation")
+    expect(page.locator("#topic-note")).to_contain_text("Listening to events.org_demo.a.b.c.*")
+    page.get_by_text("Publish an event on a topic").click()
+    page.locator("#topic-publish-topic").fill("events.org_demo.tasks.task.completed.t1")
+    page.get_by_role("button", name="Publish on the topic").click()
+    expect(page.locator("#topic-publish-error")).to_contain_text("are for services")

@@ -1,9 +1,10 @@
-/** The explorer: everything that the user's feed says, as it comes. */
+/** The explorer: topics, and everything that the user's feed says, as it comes. */
 
 import { byId, make } from "../elements.js";
 import { request, RequestError } from "../requests.js";
 import { feed } from "../shell.js";
 import { failureWords } from "../words.js";
+import { TopicPublishing, Topics } from "./topics.js";
 
 /** @type {Intl.DateTimeFormatOptions} */
 const CLOCK = { hour: "2-digit", minute: "2-digit", second: "2-digit", fractionalSecondDigits: 3 };
@@ -159,6 +160,8 @@ function parseObject(text) {
   }
 }
 
+new Topics();
+new TopicPublishing();
 new Explorer();
 const form = /** @type {HTMLFormElement|null} */ (document.getElementById("publish-form"));
 if (form) new Publishing(form);
