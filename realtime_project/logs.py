@@ -11,6 +11,8 @@ SECRETS = (
     re.compile(r"(\bsk_)[A-Za-z0-9]+"),
     # The password of an address may hold what a careless person did not quote: everything up to the last @ of its host part.
     re.compile(r"(\b[a-z][a-z0-9+.\-]*://[^:/@\s]*:)[^\s/]*(?=@)", re.IGNORECASE),
+    # A NATS can ask for a token alone.
+    re.compile(r"(\b(?:nats|tls)://)[^:/@\s]+(?=@)", re.IGNORECASE),
     # What an authorization server sends back with a browser.
     re.compile(r"([?&](?:code|state)=)[^&\s\"'<>#]+", re.IGNORECASE),
     # Whoever has such a link decides.

@@ -9,7 +9,7 @@ from django.db import DatabaseError, InterfaceError, ProgrammingError
 from accounts.threads import submit
 from chat.services.inspecting import living_workers
 from chat.sweep import silence_seconds
-from events.broker.connect import connect
+from events.broker.connect import address_setting, connect
 from events.exceptions import BrokerUnavailable
 
 CHECK_SECONDS = 2.0
@@ -56,9 +56,9 @@ async def _broker() -> str:
         async with asyncio.timeout(CHECK_SECONDS):
             await broker.ping()
     except TimeoutError:
-        return f"The broker does not answer within {CHECK_SECONDS:g} seconds; is it running? See REDIS_URL."
+        return f"The broker does not answer within {CHECK_SECONDS:g} seconds; is it running? See {address_setting()}."
     except BrokerUnavailable:
-        return "The broker cannot be reached; is it running? See REDIS_URL."
+        return f"The broker cannot be reached; is it running? See {address_setting()}."
     finally:
         await broker.close()
     return OK

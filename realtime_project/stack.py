@@ -13,7 +13,7 @@ from django.utils import timezone
 from chat.services.inspecting import living_workers
 from chat.sweep import silence_seconds
 from events.broker.base import BrokerFacts
-from events.broker.connect import connect
+from events.broker.connect import address_setting, connect
 from events.event import START
 from events.exceptions import BrokerUnavailable
 from events.feed import KEEPALIVE, Feed
@@ -114,7 +114,7 @@ async def _broker() -> list[Check]:
         facts = await broker.facts()
         answered = _milliseconds(began)
     except BrokerUnavailable as error:
-        says = f"{_first_line(error.__cause__ or error)}. Is it running? See REDIS_URL."
+        says = f"{_first_line(error.__cause__ or error)}. Is it running? See {address_setting()}."
         rest = [Check(name, False, UNKNOWN.format("broker")) for name in ("persistence", "memory", "round trip")]
         return [Check("broker", False, says), *rest]
     finally:
@@ -140,7 +140,7 @@ def _persistence(facts: BrokerFacts) -> tuple[bool, str]:
         return False, f"It could not write its file ({', '.join(facts.write_errors)}): look for a full disk, and at its log."
     if not facts.appends:
         return False, "Nothing is kept at a restart: readers of feeds are told of a gap then. Set `appendonly yes`."
-    return True, "Append-only file."
+    return True, "Every write is kept in files."
 
 
 def _memory(facts: BrokerFacts) -> tuple[bool, str]:
@@ -170,7 +170,8 @@ async def _round_trip() -> Check:
             name, False, f"What was published did not arrive within {ROUND_TRIP_SECONDS:g} s: does the broker allow PUBLISH?"
         )
     except BrokerUnavailable as error:
-        return Check(name, False, f"{_first_line(error.__cause__ or error)}: does the broker allow EVALSHA, XADD, PUBLISH?")
+        says = f"{_first_line(error.__cause__ or error)}: does it allow us everything? (Redis: EVALSHA, XADD, PUBLISH)"
+        return Check(name, False, says)
     finally:
         await close_hub()
     says = f"Published and delivered in {seconds * 1000:.0f} ms"

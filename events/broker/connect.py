@@ -16,3 +16,8 @@ def connect() -> BaseBroker:
     if conf.EVENT_BROKER != "redis":
         raise ImproperlyConfigured(f"EVENT_BROKER={conf.EVENT_BROKER} is not a broker: redis or nats.")
     return RedisBroker(settings.REDIS_URL)  # type: ignore[misc]
+
+
+def address_setting() -> str:
+    """The name of the setting with the broker's address, for whoever is told that it cannot be reached."""
+    return f"{conf.EVENT_BROKER.upper()}_URL"

@@ -1,4 +1,4 @@
-"""The embedded NATS: a real server with JetStream, on 127.0.0.1 with a token, with its files in the data folder."""
+"""The embedded NATS: a real server with JetStream, on 127.0.0.1 with a password, with its files in the data folder."""
 
 import json
 import os
@@ -18,12 +18,13 @@ START_SECONDS = 60.0  # it reads its files first
 STOP_SECONDS = 20.0
 ANSWER_SECONDS = 5.0
 CONFIGURATION = "nats.conf"
+USER = "throughline"
 
 
 class EmbeddedNats:
-    """A NATS with its home (JetStream's files, log, configuration with the token) in one folder.
+    """A NATS with its home (JetStream's files, log, configuration with the password) in one folder.
 
-    It listens on a free port of 127.0.0.1 only, and asks a token that only we can read: other users of the machine can
+    It listens on a free port of 127.0.0.1 only, and asks a password that only we can read: other users of the machine can
     reach the port. What was written stays, whether it is stopped or killed.
     """
 
@@ -45,7 +46,7 @@ class EmbeddedNats:
                 raise ServingError(f"The embedded NATS cannot write to {self.home / 'data'}.")
         except OSError as error:
             raise ServingError(f"The embedded NATS cannot use {self.home}: {reason(error)}.") from error
-        self._token = kept_secret(self.home / "token")
+        self._password = kept_secret(self.home / "password")
         self._end_leftover()
         self._port = free_port()
         self._configure()
@@ -72,7 +73,7 @@ class EmbeddedNats:
     @property
     def url(self) -> str:
         """The address, as NATS_URL."""
-        return f"nats://{self._token}@{LOOPBACK}:{self._port}"
+        return f"nats://{USER}:{self._password}@{LOOPBACK}:{self._port}"
 
     def wait_until_ready(self) -> None:
         """Returns once it answers.
@@ -98,8 +99,9 @@ class EmbeddedNats:
             self.child.stop()
 
     def _answers(self) -> bool:
-        """Whether a NATS that knows our token answers on our port."""
-        login = f"CONNECT {json.dumps({'auth_token': self._token, 'verbose': False, 'pedantic': False})}\r\nPING\r\n"
+        """Whether a NATS that knows our password answers on our port."""
+        options = {"user": USER, "pass": self._password, "verbose": False, "pedantic": False}
+        login = f"CONNECT {json.dumps(options)}\r\nPING\r\n"
         try:
             with socket.create_connection((LOOPBACK, self._port), timeout=ANSWER_SECONDS) as opened:
                 opened.settimeout(ANSWER_SECONDS)
@@ -115,7 +117,7 @@ class EmbeddedNats:
         """Writes the configuration. In a file, because everybody can read the arguments of a process."""
         text = f"""
 listen: "{LOOPBACK}:{self._port}"
-authorization {{ token: "{self._token}" }}
+authorization {{ user: "{USER}", password: "{self._password}" }}
 pid_file: {json.dumps(str(self.home / "pid"))}
 max_payload: 1MB
 jetstream {{
@@ -137,7 +139,7 @@ jetstream {{
             return
         self._port = int(found[1])
         deadline = time.monotonic() + STOP_SECONDS
-        # Only ours knows the token; whoever else listens there by now is left alone.
+        # Only ours knows the password; whoever else listens there by now is left alone.
         while self._answers():
             try:
                 os.kill(pid, signal.SIGTERM)
