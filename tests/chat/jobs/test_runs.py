@@ -1,5 +1,6 @@
 """Jobs driven by a worker: proposed, waited for, applied, proposed anew; and what readers are told."""
 
+import asyncio
 from uuid import UUID
 
 import pytest
@@ -7,11 +8,13 @@ import pytest
 from accounts.threads import in_thread
 from chat.editing.rules.proposer import RulesProposer
 from chat.editing_run import Standing
+from chat.engines.base import Finish, TextDelta, Usage
 from chat.models import DocumentVersion, Run
 from chat.services import documents, jobs, proposing, runs
 from chat.services.jobs import Verdict
 from events.event import to_json
 from events.exceptions import LeaseLost
+from tests.chat import raw_engine
 from tests.chat.conftest import ended, journaled, run_of, until
 from tests.chat.jobs.conftest import HTML, begun, described, done, found, names, stream_address, told, waiting
 
@@ -183,3 +186,48 @@ async def test_many_changes_are_told_one_by_one_and_decided_together(here, alice
     assert state["result"]["document_changes"]["updated_html"] == html.replace("Payment", "Invoice")
     frames = told(await alice_client.get(stream_address(job)))
     assert names(frames).count("proposed_change") == count
+
+
+@pytest.fixture
+def model(settings, monkeypatch):
+    """A language model that says what a test wants."""
+    settings.CHAT_ENGINES = settings.CHAT_ENGINES | {"raw": raw_engine.ALIAS}
+    settings.CHAT_ENGINE, settings.EDITING_PROPOSER = "raw", "model"
+    monkeypatch.setattr(raw_engine.RawEngine, "requests", [])
+
+    def says(*parts):
+        monkeypatch.setattr(raw_engine.RawEngine, "parts", list(parts))
+
+    return says
+
+
+async def test_a_model_proposes_and_what_it_used_is_kept(here, alice, model):
+    answer = {
+        "changes": [{"operation": "edit", "id": "c2", "html": "<p>Pay soon.</p>", "why": "Shorter."}],
+        "response": "Done.",
+    }
+    model(TextDelta(to_json(answer)), Usage(30, 12), Finish("stop"))
+    job = await begun(alice, "Make it shorter")
+    state = await done(here, alice, job)
+    assert "Pay soon." in state["result"]["document_changes"]["updated_html"], state
+    assert (await in_thread(run_of, job)).usage == {"input_tokens": 30, "output_tokens": 12}
+
+
+async def test_a_job_is_cancelled_while_the_model_thinks(here, alice, model):
+    model(asyncio.Event())
+    job = await begun(alice, "Make it shorter")
+    await here.answer(job.pk)
+    await until(lambda: raw_engine.RawEngine.streaming == 1)
+    cancelled = await in_thread(jobs.cancel, caller=alice, job_id=job.pk)
+    run = await ended(job)
+    assert run.status == "cancelled"
+    assert cancelled.usage["monthly_limit"] == 500
+    assert raw_engine.RawEngine.streaming == 0
+    assert (await described(alice, job))["usage"]["monthly_used"] == 0
+
+
+async def test_a_model_whose_answer_cannot_be_used_fails_the_job(here, alice, model):
+    model(TextDelta("I would rather talk about the weather."), Finish("stop"))
+    state = await done(here, alice, await begun(alice, "Make it shorter"))
+    assert (state["status"], state["error_code"], state["retryable"]) == ("failed", "bad_proposal", True)
+    assert state["usage"]["was_billable"] is False
