@@ -189,14 +189,15 @@ def _expire(message_id: uuid.UUID) -> int:
         return 0
 
 
-def close_open(run: Run, *, status: str = Approval.Status.CANCELLED, reason: str) -> None:
-    """Ends what is still open of a run, in the caller's transaction: the run has ended, or asks something else instead."""
+def close_open(run: Run, *, reason: str) -> None:
+    """Cancels what is still open of a run that ends, in the caller's transaction."""
     open_ = run.approvals.filter(status=Approval.Status.PENDING)
     ids = list(open_.values_list("pk", flat=True))
     if not ids:
         return
-    run.approvals.filter(pk__in=ids, status=Approval.Status.PENDING).update(status=status, decided_at=timezone.now())
-    ApprovalStep.objects.bulk_create([ApprovalStep(approval_id=pk, what=status, note=reason) for pk in ids])
+    cancelled = Approval.Status.CANCELLED
+    run.approvals.filter(pk__in=ids, status=Approval.Status.PENDING).update(status=cancelled, decided_at=timezone.now())
+    ApprovalStep.objects.bulk_create([ApprovalStep(approval_id=pk, what=cancelled, note=reason) for pk in ids])
     telling.cleared(run=run, approvals=list(_described(ids)), reason=reason)
 
 

@@ -27,7 +27,6 @@ class Approval(models.Model):
         DENIED = "denied"
         EXPIRED = "expired"
         CANCELLED = "cancelled"
-        SUPERSEDED = "superseded"
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     run = models.ForeignKey("chat.Run", on_delete=models.CASCADE, related_name="approvals")

@@ -36,7 +36,7 @@ class Migration(migrations.Migration):
                 ('schema', models.JSONField(help_text='JSON schema of an edited payload or a response; null: not editable.', null=True)),
                 ('deciders', django.contrib.postgres.fields.ArrayField(base_field=models.CharField(max_length=200), help_text='participants, requester, admins, user:<public id>', size=None)),
                 ('escalates_to', django.contrib.postgres.fields.ArrayField(base_field=models.CharField(max_length=200), default=list, help_text='Who may decide after escalates_at, too.', size=None)),
-                ('status', models.CharField(choices=[('pending', 'Pending'), ('approved', 'Approved'), ('denied', 'Denied'), ('expired', 'Expired'), ('cancelled', 'Cancelled'), ('superseded', 'Superseded')], default='pending', max_length=12)),
+                ('status', models.CharField(choices=[('pending', 'Pending'), ('approved', 'Approved'), ('denied', 'Denied'), ('expired', 'Expired'), ('cancelled', 'Cancelled')], default='pending', max_length=12)),
                 ('created_at', models.DateTimeField(auto_now_add=True, db_index=True)),
                 ('reminds_at', models.DateTimeField(null=True)),
                 ('escalates_at', models.DateTimeField(null=True)),

@@ -21,7 +21,7 @@ const approvalPath = (/** @type {string} */ id) => `/api/v1/approvals/${encodeUR
 /** @param {Made} made */
 export function decisionWords({ status, decided_by: by, feedback, edited }) {
   if (status === "expired") return "Nobody decided in time; it was not done.";
-  if (status === "cancelled" || status === "superseded") return "No longer asked.";
+  if (status === "cancelled") return "No longer asked.";
   const what = status === "approved" ? (edited ? "Approved with changes" : "Approved") : "Denied";
   return `${what}${by ? ` by ${by}` : ""}.${feedback ? ` “${feedback}”` : ""}`;
 }
