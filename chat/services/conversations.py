@@ -86,11 +86,11 @@ def delete(*, caller: Caller, conversation_id: uuid.UUID) -> None:
 def messages(*, caller: Caller, conversation_id: uuid.UUID, before: int | None) -> tuple[list[dict[str, Any]], int | None]:
     """Up to a page of messages before a position (None: the newest), oldest first.
 
-    And what to give as `before` for older ones.
+    And what to give as `before` for older ones. Those of a room say who wrote them.
     """
     found = conversation(caller=caller, conversation_id=conversation_id)
-    rows, older = page_before(found.messages.select_related("run"), before=before)
-    return [describe(row) for row in rows], older
+    rows, older = page_before(found.messages.select_related("run", "author", "application"), before=before)
+    return [describe(row) | ({"author": author_of(row)} if found.type else {}) for row in rows], older
 
 
 def page_before(rows: QuerySet[Message], *, before: int | None) -> tuple[list[Message], int | None]:
@@ -121,6 +121,14 @@ def speaker(message: Message) -> str:
     if message.role == Message.Role.ASSISTANT:
         return message.application.name if message.application else "assistant"
     return message.author.username if message.author else "somebody who is gone"
+
+
+def author_of(message: Message) -> dict[str, Any]:
+    """Who wrote a message, with its `author` and `application`: `account_id` (null: gone), `kind`, `name`."""
+    is_answer = message.role == Message.Role.ASSISTANT
+    account = message.application if is_answer else message.author
+    kind = Participant.Kind.AGENT if is_answer else Participant.Kind.USER
+    return {"account_id": account.public_id if account else None, "kind": kind.value, "name": speaker(message)}
 
 
 def describe(message: Message) -> dict[str, Any]:

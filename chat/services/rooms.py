@@ -108,19 +108,11 @@ def _excerpt(message: Message) -> dict[str, Any]:
     run: Run | None = getattr(message, "run", None)
     return {
         "id": str(message.pk),
-        "author": author_of(message),
+        "author": conversations.author_of(message),
         "text": " ".join(message.text[: EXCERPT_CHARS * 2].split())[:EXCERPT_CHARS],
         "status": run.status if run else None,
         "created_at": message.created_at.isoformat(),
     }
-
-
-def author_of(message: Message) -> dict[str, Any]:
-    """Who wrote a message, with its `author` and `application`: `account_id` (null: gone), `kind`, `name`."""
-    is_answer = message.role == Message.Role.ASSISTANT
-    account = message.application if is_answer else message.author
-    kind = Participant.Kind.AGENT if is_answer else Participant.Kind.USER
-    return {"account_id": account.public_id if account else None, "kind": kind.value, "name": conversations.speaker(message)}
 
 
 def create(
@@ -262,7 +254,7 @@ def message(*, caller: Caller, message_id: uuid.UUID) -> dict[str, Any]:
 
 def describe_message(message: Message) -> dict[str, Any]:
     """A message of a room as the REST API gives it."""
-    own = {"author": author_of(message), "position": message.position}
+    own = {"author": conversations.author_of(message), "position": message.position}
     return conversations.describe(message) | own | {"question_id": str(message.question_id) if message.question_id else None}
 
 

@@ -6,6 +6,9 @@
 /** @type {Record<string, (payload: any) => Partial<Words>|null>} Null: nobody need be told. */
 const KNOWN = {
   "message.started": () => null,
+  "message.posted": () => null,
+  "room.changed": () => null,
+  "room.read": () => null,
   "message.finished": (payload) => finished(payload),
   "source.ingest.queued": () => null,
   "source.ingest.progress": () => null,
@@ -44,7 +47,9 @@ export function noticeOf({ id, type, ts, payload }) {
 }
 
 /** @param {any} payload @returns {Partial<Words>|null} */
-function finished({ status, conversation_id: conversation }) {
+function finished({ status, conversation_id: conversation, room_id: room }) {
+  // In a room, answers are what is talked about there: the page of rooms counts them.
+  if (typeof room === "string") return status === "failed" ? { title: "An answer has failed", text: "What had arrived is kept.", href: `/rooms?r=${encodeURIComponent(room)}`, tone: "bad" } : null;
   const href = typeof conversation === "string" ? `/?c=${encodeURIComponent(conversation)}` : "/";
   if (status === "failed") return { title: "An answer has failed", text: "What had arrived is kept.", href, tone: "bad" };
   return status === "cancelled" ? null : { title: "An answer is complete", href, tone: "good" };

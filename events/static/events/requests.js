@@ -29,13 +29,13 @@ export function csrfToken() {
 
 /**
  * @param {string} path
- * @param {{method?: string, body?: unknown, signal?: AbortSignal, keepalive?: boolean}} [options]  `keepalive`: also when the page goes away
+ * @param {{method?: string, body?: unknown, signal?: AbortSignal, keepalive?: boolean, headers?: Record<string, string>}} [options]  `keepalive`: also when the page goes away
  * @returns {Promise<any>} the JSON of the answer; null when it has none
  * @throws {RequestError} also when nothing could be reached
  */
-export async function request(path, { method = "GET", body, signal, keepalive = false } = {}) {
+export async function request(path, { method = "GET", body, signal, keepalive = false, headers: more = {} } = {}) {
   /** @type {Record<string, string>} */
-  const headers = { Accept: "application/json" };
+  const headers = { Accept: "application/json", ...more };
   if (method !== "GET") headers["X-CSRFToken"] = csrfToken();
   if (body !== undefined) headers["Content-Type"] = "application/json";
   let response;
