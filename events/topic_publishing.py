@@ -65,6 +65,16 @@ def publish_received(*, topic: Topic, payload: Mapping[str, Any], key: str, publ
     return published
 
 
+def publish_by_operator(*, topic: Topic, payload: Mapping[str, Any], tags: Sequence[str], key: str) -> Published:
+    """Publishes for whoever has a shell on the server. Raises as `publish_received`, and `NotFound` for no such organisation."""
+    _refuse_unknown(topic)
+    named = f"topic:operator:{_digest(key)}" if key else ""
+    publication = _publication(topic, payload=payload, tags=tags, key=named)
+    check(publication)
+    [published] = _append([publication], remember=conf.EVENTS_PUBLISH_ONCE_SECONDS)
+    return published
+
+
 def publish_from_outside(*, caller: Caller, items: Sequence[Mapping[str, Any]]) -> list[Published]:
     """Publishes checked items (see `topic_serializers`) of one who may; in their order, all or, when one is wrong, none.
 
@@ -96,8 +106,7 @@ def _permitted(caller: Caller, item: Mapping[str, Any]) -> Publication:
 def _refuse_unless_publisher(caller: Caller, topic: Topic) -> None:
     """Staff accounts publish for all organisations, others for their own. What this server says is not for everybody to say."""
     if caller.is_staff:
-        if not Organization.objects.filter(public_id=topic.organization).exists():
-            raise NotFound(f"There is no organisation with the id {topic.organization!r}.")
+        _refuse_unknown(topic)
         return
     if not topic_access.is_member(user_pk=caller.pk, organization_id=topic.organization):
         raise Forbidden(f"You are no member of the organisation {topic.organization!r}.")
@@ -107,6 +116,11 @@ def _refuse_unless_publisher(caller: Caller, topic: Topic) -> None:
         )
     if not topic_access.may_see(caller, topic):
         raise Forbidden(f"You may not see the events of {topic.resource_id!r}, so you may not publish any.")
+
+
+def _refuse_unknown(topic: Topic) -> None:
+    if not Organization.objects.filter(public_id=topic.organization).exists():
+        raise NotFound(f"There is no organisation with the id {topic.organization!r}.")
 
 
 def _publication(

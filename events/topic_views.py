@@ -58,7 +58,7 @@ class TopicStreamResponse(StreamResponse):
                 await write(send, data)
 
 
-@stream_endpoint("GET", error_shape="detail")
+@stream_endpoint("GET")
 async def topic_stream(request: HttpRequest) -> HttpResponseBase:
     """`GET /api/topics?topic=...&topic=...`: what `/ws/events` tells, as an event stream with one cursor over all patterns."""
     scope = request.scope  # type: ignore[attr-defined]

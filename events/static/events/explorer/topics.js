@@ -61,7 +61,7 @@ export class Topics {
     const response = await fetch(address, { signal: left.signal }).catch(() => undefined);
     if (!response) return this._complain("The server cannot be reached.");
     if (response.ok) left.abort();
-    else this._complain((await response.json()).detail);
+    else this._complain((await response.json()).message);
     return undefined;
   }
 
