@@ -52,22 +52,31 @@ async def connect(url: str, **options: Any) -> Client:
     servers = [each.strip() for each in url.split(",")]
     random.shuffle(servers)
     error: Exception | None = None
+
+    async def note(failed: Exception) -> None:
+        """What the client would log, with its traceback; whoever waits for an answer hears of it."""
+        nonlocal error
+        error = failed
+
     for server in servers:
         client = QuickClient()
         try:
             async with asyncio.timeout(CONNECT_SECONDS):
+                # Of attempts and pauses nothing is left but one attempt, at once: the caller knows when to try again.
                 await client.connect(
                     server,
                     allow_reconnect=False,
+                    max_reconnect_attempts=1,
+                    reconnect_time_wait=0,
                     connect_timeout=CONNECT_SECONDS,
                     ping_interval=PING_SECONDS,
                     max_outstanding_pings=UNANSWERED_PINGS,
-                    error_cb=_ignored,
+                    error_cb=note,
                     **options,
                 )
             return client
         except (nats.errors.Error, OSError, TimeoutError, ValueError) as failed:
-            error = failed
+            error = error or failed
             await _closed(client)
     raise BrokerUnavailable from error
 
@@ -76,10 +85,6 @@ async def _closed(client: Client) -> None:
     with contextlib.suppress(nats.errors.Error, OSError, TimeoutError):
         async with asyncio.timeout(CONNECT_SECONDS):
             await client.close()
-
-
-async def _ignored(_: Exception) -> None:
-    """Whoever waits for an answer hears of the error; the client would log each of them with its traceback."""
 
 
 class Link:
