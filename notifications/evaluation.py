@@ -212,6 +212,6 @@ def report(rule: Rule, failure: str) -> None:
             users=users,
             title=f"Rule failed: {rule.name}"[:200],
             body=f"{rule.failure}\nCorrect the rule: events that its words fail at are told in plain ones.",
-            action_url="/notifications?tab=rules",
+            action_url="/notifications/settings",
             priority=Notification.Priority.HIGH,
         )

@@ -23,7 +23,7 @@ from notifications.rule_serializers import (
 
 def _organization_of(request: Request) -> str:
     """The organisation that a request names, or the caller's only one. Raises `InvalidRequest`."""
-    named = request.query_params.get("organization") or (request.data.get("organization") if request.data else None)
+    named = request.query_params.get("organization") or dict(request.data).get("organization")
     own = caller_of(request).organizations
     if isinstance(named, str) and named:
         return named

@@ -16,6 +16,7 @@ urlpatterns = [
     path("api/v1/notifications/activity", rule_views.ActivityView.as_view()),
     path("api/v1/push/key", rule_views.PushKeyView.as_view()),
     path("api/v1/push/subscriptions", rule_views.PushSubscriptionsView.as_view()),
+    path("notifications/settings", views.settings_page),
     path("notifications/unsubscribe/<str:token>", views.unsubscribe_page),
     path("notifications/push-worker.js", views.push_worker),
     path("api/v1/notifications/<str:notification_id>", views.NotificationView.as_view()),

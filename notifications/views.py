@@ -14,6 +14,8 @@ from rest_framework.views import APIView
 
 from accounts.authentication import caller_of
 from accounts.bodies import SmallJSONParser
+from accounts.models import Organization
+from accounts.verification import caller_of_user
 from events.exceptions import NotFound
 from events.paging import parse_id
 from notifications import inbox, services, unsubscribing
@@ -26,6 +28,16 @@ from notifications.serializers import ActionSerializer, NewNotificationSerialize
 def notifications_page(request: HttpRequest) -> HttpResponse:
     """`/notifications`: the inbox."""
     return render(request, "pages/notifications.html")
+
+
+@login_required
+@ensure_csrf_cookie
+def settings_page(request: HttpRequest) -> HttpResponse:
+    """`/notifications/settings`: preferences, quiet hours, push, and rules."""
+    caller = caller_of_user(request.user.pk)  # type: ignore[arg-type]  # logged in
+    organizations = Organization.objects.filter(public_id__in=caller.organizations).order_by("name")
+    told = {"organizations": [each.public_id for each in organizations], "user_id": caller.user_id}
+    return render(request, "pages/notification_settings.html", {"organizations": organizations, "organizations_json": told})
 
 
 @never_cache
@@ -46,7 +58,7 @@ def unsubscribe_page(request: HttpRequest, token: str) -> HttpResponse:
 @require_safe
 def push_worker(request: HttpRequest) -> FileResponse:  # noqa: ARG001 - Django's signature
     """`/notifications/push-worker.js`: the service worker, at an address above whose scope browsers let it work."""
-    path = finders.find("notifications/push-worker.js")
+    path = str(finders.find("notifications/push-worker.js"))
     headers = {"Service-Worker-Allowed": "/", "Cache-Control": "no-cache"}
     return FileResponse(open(path, "rb"), content_type="text/javascript; charset=utf-8", headers=headers)
 

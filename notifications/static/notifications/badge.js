@@ -2,6 +2,7 @@
 
 import { request, RequestError } from "../events/requests.js";
 import { bell, feed, notices } from "../events/shell.js";
+import "./activity.js";
 import { counts, notificationsPath } from "./counts.js";
 
 /** As many as one request may name: NOTIFICATIONS_ACTION_MAX. */
