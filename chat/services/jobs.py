@@ -48,9 +48,11 @@ def begin(*, caller: Caller, asked: NewJob, idempotency_key: str = "", body: byt
     def also(answer: Message) -> None:
         # The conversation is locked: of two jobs at once the second finds the first.
         _refuse_busy(session)
-        month, used = usage.take(user_pk=caller.pk)
+        usage.refuse_used_up(user_pk=caller.pk)
         turn = 1 + (session.jobs.aggregate(last=Max("turn"))["last"] or 0)
         version = _version(caller, asked, answer.conversation_id, turn)
+        # Last: the end of another job waits for the same row, holding its run.
+        month, used = usage.take(user_pk=caller.pk)
         fields = {"mode": asked.mode, "turn": turn, "month": month, "usage": used.data}
         Job.objects.create(run_id=answer.pk, session=session, version=version, **fields)
 

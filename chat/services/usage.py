@@ -55,16 +55,20 @@ def this_month() -> date:
     return timezone.now().astimezone(UTC).date().replace(day=1)
 
 
+def refuse_used_up(*, user_pk: int) -> None:
+    """Raises `UsedUp` where `take` surely would: before anything costly is done for a request."""
+    now = of_month(user_pk=user_pk)
+    if now.monthly_remaining == 0:
+        raise _used_up(now.monthly_limit or 0, now.subscription_tier, this_month())
+
+
 def take(*, user_pk: int) -> tuple[date, Usage]:
     """Takes one of the account's month, in the caller's transaction; the month, and how it stands then. Raises `UsedUp`."""
     tier, limit, month = *_tier(user_pk), this_month()
     # Its transaction may wait here for another's of the same account: that one knows first whether there is room.
     row, _ = UsageMonth.objects.select_for_update().get_or_create(user_id=user_pk, month=month)
     if limit and row.used >= limit:
-        raise UsedUp(
-            f"This month's {limit} jobs of the tier {tier!r} are used up. The next month begins on {_next(month)}.",
-            retry_after=_seconds_left(month),
-        )
+        raise _used_up(limit, tier, month)
     row.used += 1
     row.save(update_fields=["used"])
     return month, _usage(row.used, limit, tier, was_billable=True)
@@ -83,6 +87,11 @@ def of_month(*, user_pk: int, month: date | None = None) -> Usage:
     tier, limit = _tier(user_pk)
     row = UsageMonth.objects.filter(user_id=user_pk, month=month or this_month()).first()
     return _usage(row.used if row else 0, limit, tier, was_billable=False)
+
+
+def _used_up(limit: int, tier: str, month: date) -> UsedUp:
+    message = f"This month's {limit} jobs of the tier {tier!r} are used up. The next month begins on {_next(month)}."
+    return UsedUp(message, retry_after=_seconds_left(month))
 
 
 def _tier(user_pk: int) -> tuple[str, int]:

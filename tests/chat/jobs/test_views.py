@@ -365,3 +365,15 @@ async def test_people_who_share_a_session_see_and_decide(here, alice, alice_clie
     assert (await approve(carol_client, job, {"approved": True}, session=session)).status == 200
     frames = told(await alice_client.get(stream_address(job), until=lambda body: b"by carol" in body))
     assert "carol" in [data.get("decided_by") for _, _, data in frames]
+
+
+async def test_a_document_of_two_megabytes_goes_through(here, alice, alice_client):
+    paragraph = "<p>Nothing changes in here, however <b>long</b> it is.</p>\n"
+    html = f"<h1>Payment</h1>\n{paragraph * (2_090_000 // len(paragraph))}"
+    answer = await alice_client.post("/v1/chat/async", body=BODY | {"document_html": html})
+    assert answer.status == 200, answer.body
+    job = await in_thread(Job.objects.get)
+    state = await done(here, alice, job)
+    assert state["result"]["document_changes"]["updated_html"] == html.replace("Payment", "Invoice")
+    frames = told(await alice_client.get(stream_address(job)))
+    assert frames[-2][2]["result"] == state["result"]
