@@ -3,6 +3,8 @@
 An app that owns a source registers its rule with `authorises`; see docs/explanation/topics.md.
 """
 
+import asyncio
+import math
 import time
 from collections.abc import Callable, Collection
 
@@ -10,6 +12,8 @@ from accounts.caller import Caller
 from accounts.models import Membership, Organization, User
 from accounts.threads import in_thread
 from events.conf import conf
+from events.exceptions import Unavailable, translated
+from events.guard import PATIENCE_SECONDS
 from events.topic_event import TopicEvent
 from events.topics import Topic
 
@@ -17,6 +21,9 @@ Rule = Callable[[Caller, str, Collection[str]], Collection[str]]
 """Of these resource ids of an organisation (its public id), those whose events the caller may see. Runs in a thread."""
 
 _rules: dict[str, Rule] = {}
+
+AGAIN_SECONDS = 2.0
+"""How soon the database is asked again after it could not say."""
 
 REMEMBERED = 4096
 """Resources of which one connection remembers whether its caller may see them."""
@@ -82,6 +89,54 @@ class Sight:
             until = now + conf.TOPIC_ACCESS_SECONDS
             for each in resource_ids:
                 self._known[organization, source, each] = (until, each in seen)
+
+
+class Belonging:
+    """Which organisations one caller may follow, asked again every AUTH_RECHECK_SECONDS, beside everything else."""
+
+    def __init__(self, caller: Caller, bell: Callable[[], None]) -> None:
+        """`bell` is called when there is an answer."""
+        self._caller = caller
+        self._bell = bell
+        self._due = time.monotonic() + conf.AUTH_RECHECK_SECONDS
+        self._asking: asyncio.Task[set[str]] | None = None
+
+    @property
+    def due(self) -> float:
+        """The monotonic time at which `news` is to be asked; never while an answer is awaited, which rings."""
+        return self._due if self._asking is None else math.inf
+
+    def ask_at(self, due: float) -> None:
+        """Has `news` ask the database no later than at this monotonic time."""
+        self._due = min(self._due, due)
+
+    async def news(self, among: Collection[str] | None) -> set[str] | None:
+        """The public ids (see `visible_organizations`), if there is an answer that is due; else None."""
+        if self._asking is None:
+            if time.monotonic() < self._due:
+                return None
+            asking = in_thread(visible_organizations, user_pk=self._caller.pk, among=among)
+            self._asking = asyncio.create_task(asking, name="access to topics")
+            self._asking.add_done_callback(lambda _: self._bell())
+            self._due = time.monotonic() + conf.AUTH_RECHECK_SECONDS
+            # A database that is away must not hold events up; the answer counts when it comes.
+            await asyncio.wait([self._asking], timeout=PATIENCE_SECONDS)
+        if not self._asking.done():
+            return None
+        asked, self._asking = self._asking, None
+        try:
+            return asked.result()
+        except Exception as error:
+            if not isinstance(translated(error), Unavailable):
+                raise
+            # Nobody is put out because a store is away; asked again soon.
+            self.ask_at(time.monotonic() + AGAIN_SECONDS)
+            return None
+
+    def close(self) -> None:
+        """Asks no more."""
+        if self._asking is not None:
+            self._asking.cancel()
 
 
 def _key(topic: Topic) -> tuple[str, str, str]:

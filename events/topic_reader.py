@@ -13,7 +13,7 @@ from events.event import START, EventId
 from events.exceptions import Forbidden, InvalidRequest, ThroughlineError, TooMany, Unavailable, translated
 from events.hub import RETRY_SECONDS, Hub
 from events.streams import Stream
-from events.topic_access import Sight, visible_organizations
+from events.topic_access import AGAIN_SECONDS, Belonging, Sight, visible_organizations
 from events.topic_cursor import SinceCursor
 from events.topic_event import TopicEvent, organization_stream
 from events.topic_frames import Refusal, Told
@@ -21,10 +21,6 @@ from events.topic_listening import Heard, Listening
 from events.topic_streaming import Streamed, Streaming, begun_by, companion, streaming_of, topic_of
 from events.topic_watch import topic_watches
 from events.topics import WILDCARD, Pattern, Topic, parse_pattern
-
-PATIENCE_SECONDS = 0.25
-"""How long events wait for the answer who is still a member; see `events.guard`."""
-
 
 BEGUN = 1024
 """Of how many answers a connection remembers that it was told them."""
@@ -50,8 +46,7 @@ class TopicReader:
         self._told: dict[Stream, EventId] = {}
         self._bell = asyncio.Event()
         self._ended = False
-        self._due = time.monotonic() + conf.AUTH_RECHECK_SECONDS
-        self._asking: asyncio.Task[set[str]] | None = None
+        self._belonging = Belonging(caller, self._bell.set)
 
     # Patterns.
 
@@ -188,15 +183,15 @@ class TopicReader:
 
     def give_notice(self) -> None:
         """Has `next` look at once who may see what: something has changed. It returns soon."""
-        self._due = self.look_by = 0.0
+        self.look_by = 0.0
+        self._belonging.ask_at(0.0)
         self._sight.forget()
         self._bell.set()
 
     async def close(self) -> None:
         """Leaves everything."""
         self.stop()
-        if self._asking is not None:
-            self._asking.cancel()
+        self._belonging.close()
         for stream in list(self._listening):
             await self._leave(stream)
         for streamed in list(self._streamed.values()):
@@ -230,7 +225,7 @@ class TopicReader:
 
     async def _wait(self) -> bool:
         """Waits until there is something to look at: False; or it is `look_by`: True."""
-        seconds = min(self.look_by, self._due if self._asking is None else math.inf) - time.monotonic()
+        seconds = min(self.look_by, self._belonging.due if self._listening else math.inf) - time.monotonic()
         try:
             async with asyncio.timeout(None if seconds == math.inf else max(0.0, seconds)):
                 await self._bell.wait()
@@ -346,27 +341,10 @@ class TopicReader:
 
     async def _check_access(self) -> list[Told]:
         """Looks now and then which organisations the caller still belongs to, and leaves the others."""
-        if self._asking is None:
-            if time.monotonic() < self._due or not self._listening:
-                return []
-            among = None if self._has_wildcard() else {stream.id for stream in self._listening}
-            asking = in_thread(visible_organizations, user_pk=self.caller.pk, among=among)
-            self._asking = asyncio.create_task(asking, name="access to topics")
-            self._asking.add_done_callback(lambda _: self._bell.set())
-            self._due = time.monotonic() + conf.AUTH_RECHECK_SECONDS
-            await asyncio.wait([self._asking], timeout=PATIENCE_SECONDS)
-        if not self._asking.done():
+        if not self._listening:
             return []
-        asked, self._asking = self._asking, None
-        try:
-            visible = asked.result()
-        except Exception as error:
-            if not isinstance(translated(error), Unavailable):
-                raise
-            # Nobody is put out because a store is away; asked again soon.
-            self._due = time.monotonic() + RETRY_SECONDS * 4
-            return []
-        return await self._adjust(visible)
+        visible = await self._belonging.news(None if self._has_wildcard() else {stream.id for stream in self._listening})
+        return [] if visible is None else await self._adjust(visible)
 
     def _has_wildcard(self) -> bool:
         return any(pattern.organization == WILDCARD for pattern in self._patterns.values())
@@ -396,7 +374,7 @@ class TopicReader:
             try:
                 await self._add(organization, patterns, SinceCursor("0-0"))
             except Unavailable:
-                self._due = time.monotonic() + RETRY_SECONDS * 4
+                self._belonging.ask_at(time.monotonic() + AGAIN_SECONDS)
 
 
 def _with_companions(patterns: Iterable[Pattern]) -> list[Pattern]:

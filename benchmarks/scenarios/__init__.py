@@ -1,6 +1,6 @@
 """The scenarios: each module has `scenario`, which the command line finds by its name."""
 
-from benchmarks.scenarios import answers, catch_up, fan_out, latency, memory, retrieval
+from benchmarks.scenarios import answers, catch_up, fan_out, latency, memory, retrieval, topics
 from benchmarks.scenarios.base import Scenario
 
 SCENARIOS: list[Scenario] = [
@@ -12,4 +12,5 @@ SCENARIOS: list[Scenario] = [
     catch_up.scenario,
     answers.scenario,
     retrieval.scenario,
+    topics.scenario,
 ]
