@@ -42,6 +42,7 @@ urlpatterns = [
     path("v1/sessions/<str:session_id>/document", job_sessions.DocumentView.as_view()),
     path("v1/sessions/<str:session_id>/versions", job_sessions.VersionsView.as_view()),
     path("rooms", pages.rooms, name="rooms"),
+    path("rooms/<str:room_id>", pages.rooms),
     path("api/v1/rooms", rooms.RoomsView.as_view()),
     path("api/v1/rooms/accounts", rooms.AccountsView.as_view()),
     path("api/v1/rooms/<str:room_id>", rooms.RoomView.as_view()),

@@ -10,7 +10,7 @@ from accounts.models import Membership
 from chat.markdown import render
 from chat.models import Conversation, Message, Participant, Run
 from events.exceptions import Conflict, Forbidden, InvalidRequest, NotFound
-from events.paging import PAGE, page
+from events.paging import PAGE, page, parse_id
 
 
 def seen_by(caller: Caller, *, conversation: str = "") -> Q:
@@ -51,6 +51,15 @@ def list_conversations(*, caller: Caller, cursor: str) -> tuple[list[Conversatio
 def is_room(conversation_id: uuid.UUID) -> bool:
     """Whether there is a room with this id, which is also that of its session."""
     return Conversation.objects.filter(pk=conversation_id).exclude(type="").exists()
+
+
+def is_private(*, caller: Caller, conversation_id: str) -> bool:
+    """Whether this is the id of a conversation of the caller that is no room."""
+    try:
+        id_ = parse_id(conversation_id)
+    except InvalidRequest:
+        return False
+    return conversations_of(caller).filter(pk=id_, type="").exists()
 
 
 def refuse_readers(*, caller: Caller, conversation_id: uuid.UUID) -> None:

@@ -101,7 +101,6 @@ def pass_on(*, answer: Message, run: Run) -> None:
     conversation = answer.conversation
     if not conversation.type or run.status != Run.Status.COMPLETED:
         return
-    telling.message_completed(message=answer)
     if answer.depth >= conf.CHAT_ROOM_AGENT_DEPTH or not answer.text:
         return
     Conversation.objects.select_for_update(of=("self",), no_key=True).get(pk=conversation.pk)

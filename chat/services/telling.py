@@ -42,10 +42,6 @@ def message_posted(*, message: Message) -> None:
     _tell(people_of(message.conversation), Type.MESSAGE_POSTED, data)
 
 
-def message_completed(*, message: Message) -> None:
-    """An agent's message is complete. People know it from `message.finished`."""
-
-
 def room_changed(*, room: Conversation, change: str, by: str, people: Iterable[str] | None = None) -> None:
     """Tells those who take part (or `people`) that a room was `created`, `renamed`, `deleted`, or has other `participants`."""
     told = people_of(room) if people is None else people

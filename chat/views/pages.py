@@ -5,7 +5,7 @@ from typing import cast
 from django.contrib.auth.decorators import login_required
 from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import render
+from django.shortcuts import redirect, render
 from django.views.decorators.csrf import ensure_csrf_cookie
 
 from accounts.models import User
@@ -13,6 +13,7 @@ from accounts.verification import caller_of_user
 from chat.engines.base import EngineError
 from chat.engines.registry import engine, selected_alias
 from chat.serializers import ApplicationSerializer
+from chat.services import conversations
 from chat.services.applications import applications_of
 
 
@@ -31,9 +32,11 @@ def chat(request: HttpRequest) -> HttpResponse:
 
 @login_required
 @ensure_csrf_cookie
-def rooms(request: HttpRequest) -> HttpResponse:
-    """`/rooms`: the rooms at the side, the open one in the middle."""
+def rooms(request: HttpRequest, room_id: str = "") -> HttpResponse:
+    """`/rooms`, `/rooms/<id>`: the rooms at the side, the open one in the middle. A conversation that is none is on its page."""
     user = request.user
+    if room_id and conversations.is_private(caller=caller_of_user(cast("User", user).pk), conversation_id=room_id):
+        return redirect(f"/?c={room_id}")
     data = {"user": {"id": user.public_id, "username": user.username}}  # type: ignore[union-attr]
     return render(request, "pages/rooms.html", {"page_data": data})
 

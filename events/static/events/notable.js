@@ -49,7 +49,7 @@ export function noticeOf({ id, type, ts, payload }) {
 /** @param {any} payload @returns {Partial<Words>|null} */
 function finished({ status, conversation_id: conversation, room_id: room }) {
   // In a room, answers are what is talked about there: the page of rooms counts them.
-  if (typeof room === "string") return status === "failed" ? { title: "An answer has failed", text: "What had arrived is kept.", href: `/rooms?r=${encodeURIComponent(room)}`, tone: "bad" } : null;
+  if (typeof room === "string") return status === "failed" ? { title: "An answer has failed", text: "What had arrived is kept.", href: `/rooms/${encodeURIComponent(room)}`, tone: "bad" } : null;
   const href = typeof conversation === "string" ? `/?c=${encodeURIComponent(conversation)}` : "/";
   if (status === "failed") return { title: "An answer has failed", text: "What had arrived is kept.", href, tone: "bad" };
   return status === "cancelled" ? null : { title: "An answer is complete", href, tone: "good" };

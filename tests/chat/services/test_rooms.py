@@ -363,7 +363,7 @@ async def test_a_stopped_or_failed_answer_is_not_passed_on(alice, agents, runner
     settings.CHAT_ROOM_AGENT_DEPTH = 2
     room = await in_thread(room_of, alice, agent(1), agent(2, auto_respond=False))
     await in_thread(room_participants.change, caller=alice, room_id=room.pk, account_id="app_2", fields={"auto_respond": True})
-    posted = await in_thread(say, alice, room, script({"text": "a"}, {"fail": {"code": "down", "message": "Away.", "retryable": True}}))
+    posted = await in_thread(say, alice, room, script({"fail": {"code": "down", "message": "Away."}}))
     for answer in posted.answers:
         run, _ = await answered(runner, answer)
         assert run.status == "failed"

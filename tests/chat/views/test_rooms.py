@@ -10,7 +10,7 @@ from chat.services import rooms
 from chat.services.room_accounts import NewParticipant
 from events.paging import PAGE
 from tests.chat.asgi import Client
-from tests.chat.conftest import _person, _token
+from tests.chat.conftest import _person, _token, ask
 
 ROOMS = "/api/v1/rooms"
 
@@ -181,3 +181,14 @@ async def test_every_address_is_404_for_others_and_401_without_a_credential(alic
         odd = path.replace(str(room.pk), "not-an-id")
         assert (await bob_client.request(method, odd, body=body)).status == 400, (method, odd)
     assert (await Client().get(ROOMS)).status == (await Client().get(f"{ROOMS}/accounts")).status == 401
+
+
+@pytest.mark.parametrize("is_room", [True, False])
+def test_the_page_of_a_room_leads_to_the_chat_page_for_what_is_none(stores, alice, client, is_room):
+    from accounts.models import User
+
+    client.force_login(User.objects.get(pk=alice.pk))
+    found = rooms.create(caller=alice, type="standard", participants=[])[0] if is_room else ask(alice).conversation
+    answer = client.get(f"/rooms/{found.pk}")
+    assert (answer.status_code, answer.headers.get("Location")) == ((200, None) if is_room else (302, f"/?c={found.pk}"))
+    assert client.get("/rooms/odd").status_code == 200

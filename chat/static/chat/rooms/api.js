@@ -1,5 +1,7 @@
 /** The addresses of rooms. */
 
+/** The page of a room; null: of none. @param {string|null} id */
+export const addressOf = (id) => (id === null ? "/rooms" : `/rooms/${encodeURIComponent(id)}`);
 export const roomsPath = "/api/v1/rooms";
 export const accountsPath = `${roomsPath}/accounts`;
 /** @param {string} id */

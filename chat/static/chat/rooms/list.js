@@ -2,7 +2,7 @@
 
 import { make } from "../../events/elements.js";
 import { request } from "../../events/requests.js";
-import { roomPath, roomsPath } from "./api.js";
+import { addressOf, roomPath, roomsPath } from "./api.js";
 import { excerptWords, roomName, unreadWords } from "./words.js";
 
 /** Several events often come together; the list is asked for once. */
@@ -94,7 +94,7 @@ export class RoomList {
   _rowOf(room) {
     const row = make("li");
     const link = make("a", "room");
-    link.href = `/rooms?r=${encodeURIComponent(room.id)}`;
+    link.href = addressOf(room.id);
     link.dataset.room = room.id;
     const text = make("span", "room-text");
     text.append(make("span", "title", roomName(room, this._hooks.me)), make("span", "room-excerpt", excerptWords(room)));

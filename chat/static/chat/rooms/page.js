@@ -9,7 +9,7 @@ import { Composer } from "../composer.js";
 import { Drawer } from "../drawer.js";
 import { Live } from "../live.js";
 import { StickyScroll } from "../scrolling.js";
-import { postsPath, readPath } from "./api.js";
+import { addressOf, postsPath, readPath } from "./api.js";
 import { Creating } from "./creating.js";
 import { RoomList } from "./list.js";
 import { People } from "./people.js";
@@ -60,7 +60,9 @@ class RoomsPage {
     window.addEventListener("popstate", () => this._open(roomInAddress()));
     document.addEventListener("visibilitychange", () => this._markRead());
     feed.listen({ onEvent: (event) => this._onFeed(event), onStale: () => this._refreshAll() });
-    watch((event) => event.payload?.room_id !== undefined && event.payload.room_id === this._thread.conversationId);
+    // What is told of the room that is open, is seen there.
+    const isHere = (/** @type {any} */ { room_id: room, action_url: url }) => room === this._thread.conversationId || url === addressOf(this._thread.conversationId);
+    watch((event) => this._thread.conversationId !== null && isHere(event.payload ?? {}));
     this._list.refresh().catch((error) => this._onError(error));
     this._open(roomInAddress());
   }
@@ -71,7 +73,7 @@ class RoomsPage {
 
   /** @param {string|null} id */
   _go(id) {
-    if (id !== roomInAddress()) history.pushState(null, "", id === null ? "/rooms" : `/rooms?r=${encodeURIComponent(id)}`);
+    if (id !== roomInAddress()) history.pushState(null, "", addressOf(id));
     this._open(id);
   }
 
@@ -85,11 +87,13 @@ class RoomsPage {
     const opening = Promise.all([this._thread.open(id), id === null ? null : this._list.require(id)]);
     this._list.setCurrent(id);
     this._showRunning();
+    const wasShown = !byId("below").hidden;
     try {
       await opening;
       if (this._thread.conversationId !== id) return;
       this._live.enter(id, id);
       this._showNote("");
+      if (!wasShown) this._composer.open(id); // what is hidden has no height to fit
       if (window.matchMedia("(pointer: fine)").matches) this._composer.focus();
     } catch (error) {
       if (this._thread.conversationId !== id || isAborted(error)) return;
@@ -219,7 +223,8 @@ function isGone(error) {
 }
 
 function roomInAddress() {
-  return new URLSearchParams(location.search).get("r");
+  const id = location.pathname.split("/")[2];
+  return id ? decodeURIComponent(id) : null;
 }
 
 new RoomsPage(JSON.parse(byId("page-data").textContent).user.id).start();
