@@ -373,7 +373,9 @@ async def test_a_document_of_two_megabytes_goes_through(here, alice, alice_clien
     answer = await alice_client.post("/v1/chat/async", body=BODY | {"document_html": html})
     assert answer.status == 200, answer.body
     job = await in_thread(Job.objects.get)
-    state = await done(here, alice, job)
+    await here.answer(job.pk)
+    await until(lambda: run_of(job).status not in Run.OPEN, seconds=60)
+    state = await described(alice, job)
     assert state["result"]["document_changes"]["updated_html"] == html.replace("Payment", "Invoice")
     frames = told(await alice_client.get(stream_address(job)))
     assert frames[-2][2]["result"] == state["result"]
