@@ -10,7 +10,9 @@ BUILTIN: dict[str, dict[str, Any]] = {
     "new_message": {
         "name": "New message",
         "pattern": "events.{organization}.conversations.conversation.message_posted.*",
-        "title": "{% if payload.title %}New message in {{ payload.title|truncate(120) }}{% else %}New message{% endif %}",
+        # What an agent says is an answer to somebody: who asked sees it come.
+        "condition": "payload.role != 'assistant'",
+        "title": "New message{% if payload.title|default('') %} in {{ payload.title|truncate(120) }}{% endif %}",
         "body": "{{ payload.text|default('')|truncate(500) }}",
         "action_url": "/rooms/{{ event.resourceId }}",
         "recipients": [PARTICIPANTS_EXCEPT_SENDER],
@@ -27,7 +29,9 @@ BUILTIN: dict[str, dict[str, Any]] = {
     "task_completed": {
         "name": "Task completed",
         "pattern": "events.{organization}.tasks.task.completed.*",
-        "title": "Completed: {{ payload.title|default('a task')|truncate(120) }}",
+        # Every answer is a task: an inbox full of them helps nobody who did not ask for it.
+        "enabled": False,
+        "title": "Completed: {{ payload.title|default('an answer')|truncate(120) }}",
         "recipients": [PARTICIPANTS],
         "channels": [Channel.WEBSOCKET],
     },
@@ -35,7 +39,7 @@ BUILTIN: dict[str, dict[str, Any]] = {
         "name": "Task failed",
         "pattern": "events.{organization}.tasks.task.failed.*",
         "priority": Notification.Priority.HIGH,
-        "title": "Failed: {{ payload.title|default('a task')|truncate(120) }}",
+        "title": "Failed: {{ payload.title|default('an answer')|truncate(120) }}",
         "body": "{{ payload.error|default('')|truncate(500) }}",
         "recipients": [PARTICIPANTS],
         "channels": [Channel.WEBSOCKET, Channel.PUSH],

@@ -54,7 +54,8 @@ def _truncate(value: Any, length: int = 100) -> str:
 
 
 def _default(value: Any, other: Any = "") -> Any:
-    return other if isinstance(value, Undefined) or value is None else value
+    # An empty text is nothing to show, either.
+    return other if isinstance(value, Undefined) or value is None or value == "" else value
 
 
 _FILTERS = {

@@ -234,6 +234,12 @@ def test_a_throttle_counts_the_events_that_were_told_within_its_window(people):
 def test_built_in_rules_are_there_for_every_organisation_and_can_be_switched_off(people, acme, monkeypatch):
     monkeypatch.setitem(recipients._participants, "conversations", lambda organization, resource: ["user_alice", "user_bob"])
     monkeypatch.setitem(recipients._participants, "tasks", lambda organization, resource: ["user_alice"])
+    work(deliver=False)
+    # Every answer is a task: nobody is told of each who did not ask for it.
+    assert list(Rule.objects.filter(organization=acme, enabled=False).values_list("builtin", flat=True)) == ["task_completed"]
+    Rule.objects.update(enabled=True)
+    said = {"source": "conversations", "resource": "conversation", "event": "message_posted", "title": "Plans"}
+    happen(0, **said, role="assistant", text="An answer")
     happen(
         1,
         source="conversations",
@@ -264,10 +270,10 @@ def test_built_in_rules_are_there_for_every_organisation_and_can_be_switched_off
 def test_an_organisation_that_is_new_loses_none_of_its_first_events(people):
     Organization.objects.all().delete()
     organization(people)
-    happen(3, source="tasks", resource="task", event="completed", title="First")
+    happen(3, source="tasks", resource="task", event="failed", title="")
     recipients.participants_by("tasks", lambda organization, resource: ["user_alice"])
     try:
         work(deliver=False)
     finally:
         del recipients._participants["tasks"]
-    assert [title for *_, title in outcomes()] == ["Completed: First"]
+    assert [title for *_, title in outcomes()] == ["Failed: an answer"] * 2

@@ -96,6 +96,7 @@ export class RuleEditor {
     const found = await request(`${RULES}/rehearsal`, { method: "POST", body: { ...this.#fields(), organization: this.organization } });
     byId("trial-words").textContent = `${found.matched} of the last ${found.looked_at} events would have been told. Nobody was told now.`;
     byId("trial").replaceChildren(...found.results.map(shown));
+    byId("trial-words").scrollIntoView({ block: "start", behavior: "smooth" });
   }
 }
 
