@@ -19,10 +19,14 @@ from events import topic_access, topic_streaming
 from events.event import Event
 from events.exceptions import TooLarge
 from events.topic_publishing import publish_topic
-from events.topics import WILDCARD
+from events.topics import SEGMENT, WILDCARD
 
 TEXT_CHARS = 8000
 """How much of a message its event carries; the whole is where its id leads."""
+
+
+ERROR_CHARS = 2000
+"""How much is told of why an answer failed: nothing may keep a run from ending."""
 
 
 def conversation_created(*, conversation: Conversation, by: str) -> None:
@@ -59,7 +63,7 @@ def answer_ended(*, message: Message, run: Run) -> None:
     if run.requested_by is not None:
         payload["user_id"] = run.requested_by.public_id
     if run.error_code:
-        payload |= {"code": run.error_code, "error": run.error}
+        payload |= {"code": run.error_code, "error": run.error[:ERROR_CHARS]}
     publish_topic(
         organization=organization, source="tasks", resource="task", event=event, resource_id=str(message.pk), payload=payload
     )
@@ -91,11 +95,14 @@ def _publish(conversation: Conversation, event: str, payload: dict[str, Any]) ->
 def _organization(conversation: Conversation) -> str | None:
     """Whose topics tell of a conversation: the room's, the application's, else the first of who takes part. None: nobody's."""
     if conversation.organization is not None:
-        return conversation.organization.public_id
-    if conversation.application is not None:
-        return conversation.application.organization.public_id
-    theirs = Organization.objects.filter(memberships__user__participations__conversation=conversation)
-    return theirs.order_by("memberships__pk").values_list("public_id", flat=True).first()
+        found: str | None = conversation.organization.public_id
+    elif conversation.application is not None:
+        found = conversation.application.organization.public_id
+    else:
+        theirs = Organization.objects.filter(memberships__user__participations__conversation=conversation)
+        found = theirs.order_by("memberships__pk").values_list("public_id", flat=True).first()
+    # An id that can be no segment, as the admin allows, has no topics. It must not keep a message from being accepted.
+    return found if found is not None and SEGMENT.fullmatch(found) else None
 
 
 def visible_conversations(caller: Caller, organization_id: str, resource_ids: Collection[str]) -> set[str]:

@@ -325,3 +325,25 @@ async def test_an_event_is_matched_once_however_many_listen(open_socket, alice, 
     for each in sockets:
         await heard(each, 1)
     assert len(matched) == 1
+
+
+async def test_the_patterns_of_the_document_as_printed(open_socket):
+    """Seed 001, "Topic subscriptions": what one receives with each."""
+    printed = {
+        "events.org_123.conversations.conversation.message_posted.*": [1, 2],
+        "events.org_123.conversations.conversation.message_posted.conv_456": [1],
+        "events.org_123.tasks.task.completed.*": [3],
+        "events.org_123.flows.flow.run.*": [4],
+    }
+    carol = await in_thread(topics.user, "carol", "org_123")
+    sockets = {pattern: await open_socket(carol) for pattern in printed}
+    for pattern, socket in sockets.items():
+        await socket.next()
+        await subscribed(socket, pattern)
+    await publish("events.org_123.conversations.conversation.message_posted.conv_456", 1)
+    await publish("events.org_123.conversations.conversation.message_posted.conv_457", 2)
+    await publish("events.org_123.tasks.task.completed.task_1", 3)
+    await publish("events.org_123.flows.flow.run.flow_1", 4)
+    await publish("events.org_123.flows.flow.updated.flow_1", 5)
+    for pattern, socket in sockets.items():
+        await heard(socket, *printed[pattern])
