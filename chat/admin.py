@@ -227,8 +227,8 @@ class ParticipantInline(admin.TabularInline):  # type: ignore[type-arg]  # not g
     """Who takes part; read-only like its conversation."""
 
     model = Participant
-    fields = ("user",)
-    readonly_fields = ("user",)
+    fields = ("user", "application", "role", "auto_respond", "joined_at")
+    readonly_fields = fields
     can_delete = False
     extra = 0
 
@@ -239,16 +239,17 @@ class ParticipantInline(admin.TabularInline):  # type: ignore[type-arg]  # not g
 
 @admin.register(Conversation)
 class ConversationAdmin(ReadOnlyAdmin):
-    """Rooms."""
+    """Conversations; those with a type are rooms."""
 
-    list_display = ("id_text", "title", "application", "updated_at")
+    list_display = ("id_text", "title", "type", "application", "updated_at")
+    list_filter = ("type",)
     list_select_related = ("application",)
     search_fields = ("pk",)
     search_help_text = IDS_OR_USER
     matching = staticmethod(inspecting.conversations_like)
     ordering = ("-updated_at", "-pk")
     sortable_by = ("updated_at",)
-    fields = ("id", "title", "application", "session", "created_at", "updated_at", "messages_link")
+    fields = ("id", "title", "type", "organization", "application", "session", "created_at", "updated_at", "messages_link")
     inlines = (ParticipantInline,)
 
     @admin.display(description="conversation")
@@ -266,8 +267,8 @@ class ConversationAdmin(ReadOnlyAdmin):
 class ParticipantAdmin(ReadOnlyAdmin):
     """Who takes part in what."""
 
-    list_display = ("user", "conversation")
-    list_select_related = ("user", "conversation")
+    list_display = ("user", "application", "role", "conversation")
+    list_select_related = ("user", "application", "conversation")
     search_fields = ("user__username", "user__public_id")
     ordering = ("-pk",)
     sortable_by = ()
