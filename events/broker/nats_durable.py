@@ -102,7 +102,7 @@ class DurableStreams:
     async def read(self, stream: Stream, cursor: EventId, limit: int) -> Reading:
         """What follows a cursor; see `BaseBroker.read`."""
         known = self._places.get((stream, cursor.major), 0)
-        page = await self._page(stream, known, limit) if known else []
+        page = await self._page(stream, known, limit + 1) if known else []
         if not page or seq_of(page[0]) != known:
             known, page = 0, await self._page(stream, 0, limit)
         events: list[Event] = []
