@@ -296,7 +296,11 @@ class TopicReader:
                 for message_id, resource_id in found:
                     if since is None or since.is_malformed or message_id in places:
                         topic = topic_of(kind, stream.id, resource_id)
-                        await self._follow(kind, message_id, topic, places.get(message_id, START))
+                        place = places.get(message_id, START)
+                        await self._follow(kind, message_id, topic, place)
+                        # Already in the cursor of `subscribed`: who is cut before the first token must find it again.
+                        if Stream("message", message_id) in self._streamed:
+                            self._told.setdefault(Stream("message", message_id), place)
 
     async def _follow_begun(self, event: TopicEvent) -> None:
         kind = begun_by(event.topic)

@@ -67,5 +67,8 @@ async def test_who_subscribes_during_an_answer_hears_it_from_its_beginning_and_o
         assert "".join(each["text"] for each in _of(subscriber, "message_stream")) == words(TOKENS), tail
         assert other not in {each["message_id"] for each in _of(subscriber, "message_stream")}
         assert {frame["topic"] for frame in subscriber.of("event")} == {topic}
+        assert message_id in subscriber.of("subscribed")[0]["cursor"], (
+            "who is cut before the first token must find the answer again"
+        )
     finally:
         await subscriber.stop()
