@@ -1,1 +1,1 @@
-"""The hot log: an interface and its implementations. Only this package speaks to Redis."""
+"""The hot log: an interface and its implementations. Only this package speaks to Redis and to NATS."""

@@ -244,3 +244,13 @@ def test_the_account_that_starts_it_is_the_only_one_that_can_read_its_secrets(da
         assert (data_dir / file).stat().st_mode & 0o077 == 0, file
     with pytest.raises(urllib.error.HTTPError, match="401"):
         serving.request("/api/v1/auth/me")
+
+
+def test_a_broker_that_nobody_knows_is_refused(data_dir):
+    assert "EVENT_BROKER=kafka is not a broker: redis or nats." in refused(data_dir, EVENT_BROKER="kafka")
+
+
+def test_a_nats_that_does_not_answer_is_refused(data_dir):
+    said = refused(data_dir, EVENT_BROKER="nats", DATABASE_URL=os.environ["DATABASE_URL"], NATS_URL="nats://s3cretword@127.0.0.1:1")
+    assert "cannot be reached" in said
+    assert "s3cretword" not in said
