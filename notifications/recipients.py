@@ -46,20 +46,25 @@ def _known() -> str:
 def recipients_of(*, organization: Organization, recipients: Sequence[str], event: TopicEvent) -> list[User]:
     """The users that a rule names for an event, each once: active members of the organisation who may see the event."""
     members = User.objects.filter(is_active=True, memberships__organization=organization)
+    taking_part = _participants_of(event)
+    if taking_part:
+        # Whoever does not take part may not see it: asking about each member of a large organisation would take long.
+        members = members.filter(public_id__in=taking_part)
     if MEMBERS not in recipients:
         roles = [each.partition(":")[2] for each in recipients if each.startswith("role:")]
         ids = {each.partition(":")[2] for each in recipients if each.startswith("user:")}
+        if PARTICIPANTS in recipients:
+            ids |= taking_part
+        elif PARTICIPANTS_EXCEPT_SENDER in recipients:
+            ids |= taking_part - {sender_of(event)}
         by_role = Membership.objects.filter(organization=organization, role__in=roles).values("user_id")
-        members = members.filter(Q(public_id__in=ids | _taking_part(recipients, event)) | Q(pk__in=by_role))
+        members = members.filter(Q(public_id__in=ids) | Q(pk__in=by_role))
     return [user for user in members.order_by("pk") if topic_access.may_see(_caller(user), event.topic)]
 
 
-def _taking_part(recipients: Sequence[str], event: TopicEvent) -> set[str]:
-    if not {PARTICIPANTS, PARTICIPANTS_EXCEPT_SENDER} & set(recipients):
-        return set()
+def _participants_of(event: TopicEvent) -> set[str]:
     find = _participants.get(event.topic.source)
-    found = set(find(event.topic.organization, event.topic.resource_id)) if find else set()
-    return found if PARTICIPANTS in recipients else found - {sender_of(event)}
+    return set(find(event.topic.organization, event.topic.resource_id)) if find else set()
 
 
 def sender_of(event: TopicEvent) -> str:

@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from events.exceptions import InvalidRequest
 from notifications.conf import conf
-from notifications.models import Notification
+from notifications.models import Delivery, Notification
 
 BATCH = 5000
 MOST_DAYS = 36_500
@@ -23,6 +23,8 @@ def prune_notifications(
     progress: Callable[[int], None] | None = None,
 ) -> int:
     """Deletes what was made more than so many days ago (None: NOTIFICATIONS_RETENTION_DAYS), whatever its state; how many.
+
+    And deliveries of rules that ended, which are not counted.
 
     `batch_size`: how many one transaction deletes; `progress` is told after each how many are gone. Badges are not told:
     they follow at the next change. Raises `InvalidRequest` for numbers that make no sense.
@@ -40,6 +42,8 @@ def prune_notifications(
         pruned += batch
         if progress is not None:
             progress(pruned)
+    while _delete_deliveries(before, batch_size):
+        pass
     return pruned
 
 
@@ -53,3 +57,12 @@ def _delete_batch(before: datetime, size: int) -> int:
     rows = _older(before).select_for_update(skip_locked=True).order_by("created_at")
     pks = list(rows.values_list("pk", flat=True)[:size])
     return Notification.objects.filter(pk__in=pks).delete()[0] if pks else 0
+
+
+@transaction.atomic
+def _delete_deliveries(before: datetime, batch_size: int) -> int:
+    # What is still held is not over, however old it is. An event that old is in no backlog that could bring it again.
+    ended = Delivery.objects.exclude(status=Delivery.Status.HELD).filter(created_at__lt=before)
+    batch = list(ended.order_by("created_at").values_list("pk", flat=True)[:batch_size])
+    Delivery.objects.filter(pk__in=batch).delete()
+    return len(batch)

@@ -11,11 +11,12 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from accounts.threads import in_thread
-from notifications.models import Notification
+from notifications.models import Delivery, Notification
 from notifications.retention import prune_notifications
 from notifications.services import notify
 from notifications.tasks import prune_old_notifications
 from tests.notifications.conftest import tell
+from tests.notifications.rules import happen, organization, rule, work
 
 
 @pytest.fixture
@@ -113,3 +114,17 @@ async def test_the_nightly_task_does_the_same(aged):
     await in_thread(aged, 1, "young")
     await prune_old_notifications(0)
     assert await in_thread(titles) == ["young"]
+
+
+def test_ended_deliveries_go_with_the_notifications_and_held_ones_stay(people, feed):
+    organization(people)
+    rule(people["ops"], channels=["websocket", "email"], recipients=["user:user_alice"])
+    happen()
+    work()
+    assert prune_notifications() == 0
+    assert sorted(Delivery.objects.values_list("status", flat=True)) == ["held", "sent"]
+    Delivery.objects.update(created_at=timezone.now() - timedelta(days=91))
+    prune_notifications(dry_run=True)
+    assert Delivery.objects.count() == 2
+    prune_notifications()
+    assert list(Delivery.objects.values_list("status", flat=True)) == ["held"]
