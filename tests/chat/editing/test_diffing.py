@@ -47,7 +47,7 @@ def test_without_the_marks_both_are_what_they_were(old, new):
 def test_large_texts_do_not_take_for_ever(monkeypatch):
     words = " ".join(f"w{number}" for number in range(30_000))
     began = time.monotonic()
-    old, new = marked(f"<p>{words}</p>", f"<p>{words[::-1]}</p>")
+    old, _new = marked(f"<p>{words}</p>", f"<p>{words[::-1]}</p>")
     assert time.monotonic() - began < 5
     assert old.startswith("<p><del>")
     monkeypatch.setattr(diffing, "MOST_COMPARISONS", 1)
