@@ -5,7 +5,7 @@ import math
 import time
 from dataclasses import replace
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from events.broker.base import Reading
 from events.event import START, EventId
@@ -40,6 +40,9 @@ class Feed:
         self._generation = -1
         self._ring: Ring | None = None
         self._waiter: asyncio.Future[None] | None = None
+        self._looking: asyncio.Task[Batch | None] | None = None
+        self._patience: asyncio.Future[None] | None = None
+        self._wakes = 0
         self._quiet = False
         self._done = False
         self._delivered = DELIVERED.labels(stream.kind)
@@ -55,6 +58,9 @@ class Feed:
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         OPEN_FEEDS.labels(self.stream.kind).dec()
+        if self._looking is not None:
+            self._looking.cancel()
+            await asyncio.wait({self._looking})
         if self._ring is not None:
             await self.hub.leave(self, self._ring)
 
@@ -65,8 +71,9 @@ class Feed:
 
     def wake(self) -> None:
         """Has a waiting feed look again."""
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
+        for each in (self._waiter, self._patience):
+            if each is not None and not each.done():
+                each.set_result(None)
 
     def give_notice(self) -> None:
         """Has `next` give `KEEPALIVE` soon if nothing else, for a reader who has something to do."""
@@ -75,7 +82,8 @@ class Feed:
 
     def keep_alive(self, due: float) -> None:
         """Has a waiting feed hand out `KEEPALIVE` if it was last used before the monotonic time `due`, or it is `look_by`."""
-        if self._waiter is not None and (self.sent_at <= due or time.monotonic() >= self.look_by):
+        waits = self._waiter is not None or self._patience is not None
+        if waits and (self.sent_at <= due or time.monotonic() >= self.look_by):
             self._quiet = True
             self.wake()
 
@@ -85,10 +93,11 @@ class Feed:
         if ring is None:
             raise RuntimeError("Use the feed with `async with`.")
         while not self._over():
-            wakes = ring.wakes
-            batch = await self._look(ring)
+            if self._looking is None:
+                self._wakes = ring.wakes
+            batch = await self._looked(ring)
             # A wake-up that passed during the look found nobody waiting: look again.
-            if batch is None and ring.wakes == wakes and not self._over():
+            if batch is None and ring.wakes == self._wakes and not self._over():
                 batch = await self._wait(ring)
             if batch is not None:
                 self.sent_at = time.monotonic()
@@ -109,6 +118,27 @@ class Feed:
 
     def _over(self) -> bool:
         return self._done or self.hub.closing
+
+    async def _looked(self, ring: Ring) -> Batch | None:
+        """What a look gives. While a store hangs that has to be asked, the reader is still told that he is connected."""
+        if self._looking is None:
+            if not self._must_read(ring):
+                return await self._look(ring)
+            self._looking = asyncio.create_task(self._look(ring), name=f"feed reads {self.stream.name}")
+        while not self._over():
+            self._patience = asyncio.get_running_loop().create_future()
+            awaited: set[asyncio.Future[Any]] = {self._looking, self._patience}
+            try:
+                await asyncio.wait(awaited, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                self._patience = None
+            if self._looking.done():
+                looking, self._looking = self._looking, None
+                return looking.result()
+            quiet, self._quiet = self._quiet, False
+            if quiet:
+                return KEEPALIVE
+        return None
 
     async def _look(self, ring: Ring) -> Batch | None:
         batch = ring.batch(self.cursor) if ring.generation == self._generation else None
