@@ -135,7 +135,6 @@ async def test_weights_limits_and_thresholds_reach_the_search(library, alice):
         ({"year": {"gte": 2020, "lte": 2020}}, {"tea"}),
         ({"kind": "leaf", "year": 2024}, set()),
     ],
-    ids=str,
 )
 async def test_metadata_filters_reach_the_search(library, alice, filters, expected):
     assert set(titles(await grounded(alice, **rag("tea", "coffee", metadata_filters=filters)))) == expected

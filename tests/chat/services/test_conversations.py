@@ -1,4 +1,3 @@
-import uuid
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -61,11 +60,11 @@ def test_a_full_last_page_has_no_next(alice):
         "~",
         "1~",
         "1~x",
-        f"-1~{uuid.uuid4()}",
-        f"{10**18}~{uuid.uuid4()}",
-        f"2026-01-01T00:00:00~{uuid.uuid4()}",
+        "-1~5f0c2b1e-7d3a-4c6b-9e8f-0a1b2c3d4e5f",
+        f"{10**18}~5f0c2b1e-7d3a-4c6b-9e8f-0a1b2c3d4e5f",
+        "2026-01-01T00:00:00~5f0c2b1e-7d3a-4c6b-9e8f-0a1b2c3d4e5f",
         "1~" + "-" * 36,
-        f"1\x00~{uuid.uuid4()}",
+        "1\x00~5f0c2b1e-7d3a-4c6b-9e8f-0a1b2c3d4e5f",
     ],
 )
 def test_a_cursor_that_is_none_is_refused(alice, cursor):

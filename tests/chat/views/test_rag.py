@@ -206,7 +206,7 @@ async def test_a_wrong_request_is_refused_as_fastapi_does(stores, alice_client, 
     assert {each["loc"][1] for each in wrong.json()["detail"]} == {"temperature", "system_prompt"}
 
 
-@pytest.mark.parametrize("address", [STREAM, COMPLETE, f"{STREAM}/{uuid.uuid4()}"])
+@pytest.mark.parametrize("address", [STREAM, COMPLETE, f"{STREAM}/5f0c2b1e-7d3a-4c6b-9e8f-0a1b2c3d4e5f"])
 async def test_who_is_nobody_is_refused_first(stores, address):
     from tests.chat.asgi import Client
 
