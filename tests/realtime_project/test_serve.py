@@ -251,6 +251,8 @@ def test_a_broker_that_nobody_knows_is_refused(data_dir):
 
 
 def test_a_nats_that_does_not_answer_is_refused(data_dir):
-    said = refused(data_dir, EVENT_BROKER="nats", DATABASE_URL=os.environ["DATABASE_URL"], NATS_URL="nats://s3cretword@127.0.0.1:1")
+    said = refused(
+        data_dir, EVENT_BROKER="nats", DATABASE_URL=os.environ["DATABASE_URL"], NATS_URL="nats://s3cretword@127.0.0.1:1"
+    )
     assert "cannot be reached" in said
     assert "s3cretword" not in said
