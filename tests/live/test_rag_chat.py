@@ -55,8 +55,8 @@ async def source(alice: Client) -> dict[str, Any]:
 async def quoting(stack: Stack, alice: Client) -> dict[str, Any]:
     """A request in a conversation whose application answers with the extractive engine."""
     stack.query(
-        "INSERT INTO chat_application (public_id, organization_id, name, engine, model, system_prompt) "
-        "SELECT 'app_quoting', organization_id, 'Quoting', 'extractive', '', '' FROM chat_application "
+        "INSERT INTO chat_application (public_id, organization_id, name, engine, model, system_prompt, sources, tools) "
+        "SELECT 'app_quoting', organization_id, 'Quoting', 'extractive', '', '', '[]', '[]' FROM chat_application "
         "WHERE public_id = 'app_demo' ON CONFLICT DO NOTHING"
     )
     first = await alice.open("hello", application_id="app_quoting")
