@@ -5,12 +5,9 @@ import base64
 import hashlib
 import json
 import re
-import ssl
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
-from functools import cache
 from urllib.parse import urlsplit
 
 import httpx
@@ -24,8 +21,9 @@ from pywebpush import WebPusher
 from accounts.caller import Caller
 from accounts.models import User
 from accounts.threads import in_thread
+from events.addresses import BadAddress, NoSuchHost, direct_client, pinned
 from events.exceptions import InvalidRequest
-from notifications.addresses import BadAddress, pinned
+from events.retry_after import seconds_to_wait
 from notifications.conf import conf
 from notifications.deliveries import Claim
 from notifications.models import LONGEST_URL, Delivery, Notification, PushKey, PushReceipt, PushSubscription
@@ -191,29 +189,20 @@ async def _push(subscription: PushSubscription, found: Claim, pair: PushKey) -> 
     place = urlsplit(subscription.endpoint).hostname
     try:
         async with asyncio.timeout(conf.NOTIFICATIONS_SEND_SECONDS):
-            url, headers["Host"], names = await pinned(subscription.endpoint)
+            url, headers["Host"], names = await pinned(subscription.endpoint, unless="NOTIFICATIONS_PUSH_PRIVATE_ADDRESSES")
             headers |= _signed(subscription.endpoint, pair)
-            async with _client() as client:
+            async with direct_client() as client:
                 request = client.build_request("POST", url, content=encrypted, headers=headers, extensions=names)
                 # Not read further than its head: nobody can keep us busy with an answer.
                 return _read(await client.send(request, stream=True))
+    except NoSuchHost as error:
+        return Result(reason=str(error))
     except BadAddress as error:
         return Result(refused=True, reason=str(error))
     except TimeoutError:
         return Result(reason=f"{place} did not answer within {conf.NOTIFICATIONS_SEND_SECONDS:g} s.")
     except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
         return Result(reason=f"{place} cannot be reached ({type(error).__name__}).")
-
-
-def _client() -> httpx.AsyncClient:
-    # No proxy from the environment: it would look up names itself, after our check. `_push` bounds the time.
-    return httpx.AsyncClient(verify=_trusted(), follow_redirects=False, trust_env=False, timeout=None)  # noqa: S113
-
-
-@cache
-def _trusted() -> ssl.SSLContext:
-    """Made once: it takes 20 ms."""
-    return httpx.create_ssl_context()
 
 
 def _read(response: httpx.Response) -> Result:
@@ -223,20 +212,10 @@ def _read(response: httpx.Response) -> Result:
     if status in (404, 410):
         return Result(gone=True)
     if status == 429 or status >= 500:
-        wait = _wait(response.headers.get("retry-after", ""))
+        wait = seconds_to_wait(response.headers.get("retry-after", ""))
         return Result(reason=f"The push service answered {status}.", wait=wait)
     # It will say the same again: the request is wrong, or the key is not the one that was subscribed with.
     return Result(refused=True, reason=f"The push service answered {status}.")
-
-
-def _wait(text: str) -> float:
-    """Seconds of a Retry-After, as a number or a date (RFC 9110 section 10.2.3)."""
-    if text.isascii() and text.isdigit():
-        return float(text[:9])
-    try:
-        return max(0.0, parsedate_to_datetime(text).timestamp() - time.time())
-    except (ValueError, TypeError):
-        return 0
 
 
 def _signed(endpoint: str, pair: PushKey) -> dict[str, str]:

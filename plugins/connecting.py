@@ -10,8 +10,8 @@ from functools import lru_cache, partial
 from django.db import InterfaceError, OperationalError
 
 from accounts.threads import in_thread
+from events.addresses import BadAddress
 from plugins import discovery, mcp, oauth, steps
-from plugins.addresses import BadAddress
 from plugins.conf import conf
 from plugins.discovery import AuthorizationServer
 from plugins.fetching import BadAnswer, FetchFailed

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import SplitResult
 
-from plugins.addresses import BadAddress, origin_of, same_origin, split_url
+from events.addresses import BadAddress, origin_of, same_origin, split_url
 from plugins.fetching import Answer, BadAnswer, Question, fetch
 
 RESOURCE_METADATA = re.compile(r'\bresource_metadata\s*=\s*"([^"]+)"', re.IGNORECASE)

@@ -2,16 +2,14 @@
 
 import asyncio
 import json
-import ssl
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cache
 from typing import Any
 from urllib.parse import urljoin
 
 import httpx
 
-from plugins.addresses import port_of, resolve, same_origin, split_url
+from events.addresses import direct_client, pinned, same_origin, split_url
 from plugins.conf import conf
 
 MOST_REDIRECTS = 3
@@ -84,23 +82,12 @@ async def fetch(question: Question) -> Answer:
     """Asks within PLUGINS_TIMEOUT_SECONDS. Raises `FetchFailed`, and `BadAddress` for an address that is not called."""
     place = split_url(question.url).hostname
     try:
-        async with asyncio.timeout(conf.PLUGINS_TIMEOUT_SECONDS), _client() as client:
+        async with asyncio.timeout(conf.PLUGINS_TIMEOUT_SECONDS), direct_client() as client:
             return await _follow(client, question)
     except TimeoutError:
         raise FetchFailed(f"{place} did not answer within {conf.PLUGINS_TIMEOUT_SECONDS:g} s.") from None
     except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
         raise FetchFailed(f"{place} cannot be reached ({type(error).__name__}).") from None
-
-
-@cache
-def _trusted() -> ssl.SSLContext:
-    """Whose certificates are believed; SSL_CERT_FILE names others. Made once: it takes 20 ms."""
-    return httpx.create_ssl_context(trust_env=True)
-
-
-def _client() -> httpx.AsyncClient:
-    # No proxy from the environment: it would look up names itself, after our check.
-    return httpx.AsyncClient(verify=_trusted(), follow_redirects=False, trust_env=False, timeout=None)  # noqa: S113 - `fetch` bounds all of it
 
 
 async def _follow(client: httpx.AsyncClient, question: Question) -> Answer:
@@ -117,20 +104,17 @@ async def _follow(client: httpx.AsyncClient, question: Question) -> Answer:
 
 
 async def _send(client: httpx.AsyncClient, question: Question, url: str) -> Answer:
-    parts = split_url(url)
-    address = await resolve(parts)
-    # The address that was checked is the one that is called; the name goes into Host and the TLS handshake.
-    pinned = httpx.URL(url).copy_with(host=address, port=port_of(parts))
+    address, host, names = await pinned(url, unless="PLUGINS_ALLOW_PRIVATE_ADDRESSES")
     # Not compressed: a small body could become a huge one.
-    headers = {"Host": parts.netloc, "User-Agent": USER_AGENT, "Accept": "application/json", "Accept-Encoding": "identity"}
+    headers = {"Host": host, "User-Agent": USER_AGENT, "Accept": "application/json", "Accept-Encoding": "identity"}
     request = client.build_request(
         question.method,
-        pinned,
+        address,
         content=question.content,
         data=question.form,
         json=question.json,
         headers=headers | question.headers,
-        extensions={"sni_hostname": parts.hostname},
+        extensions=names,
     )
     response = await client.send(request, auth=question.basic_auth, stream=True)
     try:

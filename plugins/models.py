@@ -12,7 +12,7 @@ from accounts.models import Organization
 class Connection(models.Model):
     """A user's authorization at an MCP server, and how it is obtained.
 
-    Everything `sealed_` is encrypted (see `plugins/sealing.py`); of the OAuth `state` only a digest is kept.
+    Everything `sealed_` is encrypted (see `events/sealing.py`); of the OAuth `state` only a digest is kept.
     """
 
     class Status(models.TextChoices):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, TypeGuard
 from urllib.parse import parse_qsl, quote, urlencode
 
-from plugins.addresses import split_url
+from events.addresses import split_url
 from plugins.fetching import Answer, BadAnswer, Question, fetch
 
 CLIENT_NAME = "Throughline"

@@ -9,15 +9,15 @@ from django.utils.crypto import constant_time_compare
 
 from accounts.caller import Caller
 from accounts.digests import digest
+from events.addresses import BadAddress, split_url
 from events.event import storable
 from events.exceptions import Conflict, InvalidRequest, NotFound
 from events.paging import page
+from events.sealing import seal
 from plugins import steps
-from plugins.addresses import BadAddress, split_url
 from plugins.conf import conf
 from plugins.jobs import defer_connecting
 from plugins.models import Connection
-from plugins.sealing import seal
 
 LONGEST_CODE = 8192
 Status = Connection.Status

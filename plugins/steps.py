@@ -11,13 +11,13 @@ from django.utils import timezone
 
 from accounts.digests import digest
 from events.event import storable
+from events.sealing import Unreadable, seal, unseal
 from plugins.announcing import announce, told_tools
 from plugins.conf import conf
 from plugins.discovery import AuthorizationServer
 from plugins.mcp import Tool
 from plugins.models import Connection
 from plugins.oauth import Client, Tokens
-from plugins.sealing import Unreadable, seal, unseal
 
 Status, Step = Connection.Status, Connection.Step
 

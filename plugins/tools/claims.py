@@ -6,6 +6,7 @@ unknown, when its holder fell silent and the tool may not be repeated.
 
 import hashlib
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum
@@ -57,6 +58,10 @@ class Claim:
     error: str = ""
 
 
+Permit = Callable[[], None]
+"""Raises when the call must not be begun (any more); called in the transaction that begins it, so that it locks what it read."""
+
+
 @dataclass(frozen=True, slots=True)
 class Call:
     """A call that a run wants made. `key`: the same one is not made twice."""
@@ -67,6 +72,7 @@ class Call:
     run_id: str
     call_id: str
     key: str
+    permit: Permit | None = None
 
     @property
     def digest(self) -> str:
@@ -75,7 +81,7 @@ class Call:
 
 
 def claim(*, call: Call, holder: uuid.UUID) -> Claim:
-    """Makes a call the holder's, unless it is someone else's or has ended."""
+    """Makes a call the holder's, unless it is someone else's or has ended. Raises what its `permit` raises."""
     try:
         return _claim(call, holder)
     except IntegrityError:
@@ -85,6 +91,8 @@ def claim(*, call: Call, holder: uuid.UUID) -> Claim:
 
 @transaction.atomic
 def _claim(call: Call, holder: uuid.UUID) -> Claim:
+    if call.permit is not None:
+        call.permit()
     execution = _earlier(call) or _begin(call)
     if execution.digest != call.digest:
         return _claimed(Place.OTHER, execution)
@@ -161,15 +169,17 @@ def settle(*, execution_id: uuid.UUID, holder: uuid.UUID, content: Any = None, e
 def end_silent() -> int:
     """Ends calls whose holder fell silent and whose run did not come back for them; how many.
 
-    One that may be repeated is waited for longer: its run does it again when it goes on.
+    Not the moment their lease is over: after an outage of the database living holders must be heard first. One that may
+    be repeated is waited for longer: its run does it again when it goes on.
     """
     now = timezone.now()
-    silent = Execution.objects.filter(status=Status.RUNNING, holder__isnull=False, held_until__lt=now)
+    patience = now - timedelta(seconds=conf.PLUGINS_CALL_LEASE_SECONDS)
+    silent = Execution.objects.filter(status=Status.RUNNING, holder__isnull=False, held_until__lt=patience)
     count = 0
     for pk in list(silent.values_list("pk", flat=True)[:500]):
         with transaction.atomic():
             execution = executions.locked(pk)
-            if execution.status != Status.RUNNING or execution.held_until is None or execution.held_until > now:
+            if execution.status != Status.RUNNING or execution.held_until is None or execution.held_until >= patience:
                 continue
             if not execution.may_repeat:
                 executions.write(execution, [(Type.ERROR, {"error": UNKNOWN, "unknown": True})])

@@ -4,8 +4,8 @@ import time
 from typing import Any
 from urllib.parse import urljoin
 
+from events.addresses import BadAddress, port_of, same_origin, split_url
 from events.event import storable
-from plugins.addresses import BadAddress, port_of, same_origin, split_url
 from plugins.conf import conf
 from plugins.fetching import MOST_REDIRECTS, Answer, FetchFailed, Question, fetch
 from plugins.tools.registry import Arguments, Context, Tool, ToolError

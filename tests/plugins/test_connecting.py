@@ -6,9 +6,9 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
+from events.sealing import unseal
 from plugins import steps
 from plugins.models import Connection
-from plugins.sealing import unseal
 from tests.plugins.conftest import last, work_off
 from tests.plugins.stub import query_of
 

@@ -1,4 +1,4 @@
-"""Encrypting what must not be read from a copy of the database: tokens, codes, verifiers."""
+"""Encrypting what must not be read from a copy of the database: tokens, codes, verifiers, secrets of webhooks."""
 
 import base64
 
@@ -9,6 +9,7 @@ from django.conf import settings
 from django.utils.encoding import force_bytes
 
 PURPOSE = b"throughline.plugins.sealing"
+"""The name it began with. With another one nothing that is sealed already could be read."""
 
 
 class Unreadable(Exception):
