@@ -20,13 +20,16 @@ import pytest
 from django.conf import settings
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
 from django.contrib.sessions.backends.db import SessionStore
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from accounts.models import User
+from realtime_project.serving.valkey import EmbeddedValkey
 from tests.browser.cuttable import CuttableNetwork
+from tests.patience import patiently
 
 ROOT = Path(__file__).resolve().parents[2]
 START_SECONDS = 90
+expect.set_options(timeout=patiently(15_000))  # Playwright's own 5 s are short on a machine with others on it
 CHROMIUM_FLAGS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -59,14 +62,22 @@ def own_database(database_url: str) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def server(own_database: str, redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def own_valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A Valkey beside the test run's. That one is wiped by other tests of the same process, while this server runs on:
+    it would then wait PRESENCE_SECONDS before it says of anybody that he left."""
+    valkey = EmbeddedValkey(tmp_path_factory.mktemp("valkey"), durable=False)
+    yield valkey.start()
+    valkey.stop()
+
+
+@pytest.fixture(scope="session")
+def server(own_database: str, own_valkey: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of `manage.py serve` with the scripted engine and the demo users."""
     folder = tmp_path_factory.mktemp("browser")
     port = _free_port()
     environment = os.environ | {
         "DATABASE_URL": own_database,
-        "REDIS_URL": redis_url,
-        "EVENTS_KEY_PREFIX": f"browser-{secrets.token_hex(4)}",
+        "REDIS_URL": own_valkey,
         "DATA_DIR": str(folder / "data"),
         "HOST": "127.0.0.1",
         "PORT": str(port),
@@ -95,7 +106,7 @@ def server(own_database: str, redis_url: str, tmp_path_factory: pytest.TempPathF
 
 
 def _wait_until_ready(address: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + START_SECONDS
+    deadline = time.monotonic() + patiently(START_SECONDS)
     while time.monotonic() < deadline and process.poll() is None:
         try:
             with urllib.request.urlopen(f"{address}/readyz", timeout=2):
@@ -153,7 +164,7 @@ class Visitor:
     def new_tab(self) -> Page:
         """A page whose console errors are kept."""
         page = self.context.new_page()
-        page.set_default_timeout(20_000)
+        page.set_default_timeout(patiently(20_000))
         page.on(
             "console",
             lambda message: self.complaints.append(f"{message.text} {message.location}") if message.type == "error" else None,

@@ -9,7 +9,7 @@ from playwright.sync_api import Locator, Page, Route, expect
 from tests.browser.conftest import Visit, script
 from tests.browser.test_chat_page import answer, ask, wait_for
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.browser
 
 SUM = script({"tool_call": {"name": "calculator", "arguments": {"expression": "6 * 7"}}}, {"results": True}, {"result": 1})
 

@@ -13,7 +13,7 @@ from playwright.sync_api import Locator, Page, expect
 from tests.browser.conftest import TOOL_PORT, Visit, script
 from tests.browser.test_chat_page import answer, ask, wait_for
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.browser
 
 URL = f"http://127.0.0.1:{TOOL_PORT}/orders"
 

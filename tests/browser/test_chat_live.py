@@ -11,7 +11,7 @@ from playwright.sync_api import Page, WebSocketRoute, expect
 from tests.browser.conftest import Visit, script
 from tests.browser.test_chat_page import answer, ask, text_of, wait_for, wait_for_text
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.browser
 
 IS_CHAT_SOCKET = re.compile(r"/ws/chat/")
 
@@ -80,7 +80,7 @@ def test_the_page_goes_on_after_its_web_process_died(visit: Visit, server: str, 
         alice.expect_websocket(lambda socket: "/ws/chat/" in socket.url),
         bob.expect_websocket(lambda socket: "/ws/chat/" in socket.url),
     ):
-        kill_web_process()
+        kill_web_process(server)
     wait_for(alice, "completed")
     assert text_of(answer(alice)).split() == [f"w{number}" for number in range(60)]
     # Its socket is open again, and so is that of the other.
@@ -93,9 +93,15 @@ def test_the_page_goes_on_after_its_web_process_died(visit: Visit, server: str, 
     raise AssertionError("nobody is seen typing")
 
 
-def kill_web_process() -> None:
-    """SIGKILL; the server starts another."""
-    [web] = [each for each in psutil.Process().children(recursive=True) if "uvicorn" in each.cmdline()]
+def kill_web_process(server: str) -> None:
+    """SIGKILL for the one that this server started, not for those of other tests' servers; the server starts another."""
+    port = server.rpartition(":")[2]
+    [serve] = [
+        each
+        for each in psutil.Process().children(recursive=True)
+        if "serve" in each.cmdline() and each.environ().get("PORT") == port and "manage.py" in each.cmdline()
+    ]
+    [web] = [each for each in serve.children(recursive=True) if "uvicorn" in each.cmdline()]
     web.kill()
 
 

@@ -9,7 +9,7 @@ from playwright.sync_api import Locator, Page, Route, expect
 from tests.browser.conftest import Visit, script
 from tests.browser.cuttable import CuttableNetwork
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.browser
 
 LAST_ANSWER = "li.message.assistant:last-child"
 

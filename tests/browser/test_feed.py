@@ -11,8 +11,9 @@ from playwright.sync_api import BrowserContext, Page, expect
 
 from tests.browser.conftest import Publisher, Visit, Visitor, script
 from tests.browser.cuttable import CuttableNetwork
+from tests.patience import patiently
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.browser
 
 # Tells the test of each toast, and makes room for the next.
 WATCH_TOASTS = """
@@ -63,7 +64,7 @@ def open_feeds(server: str) -> float:
 
 
 def until(page: Page, holds: Callable[[], object], what: str, *, seconds: float = 10) -> None:
-    for _ in range(int(seconds / 0.05)):
+    for _ in range(int(patiently(seconds) / 0.05)):
         if holds():
             return
         page.wait_for_timeout(50)  # also lets the browser's words arrive here

@@ -12,7 +12,7 @@ import jwt
 import pytest
 from playwright.sync_api import Browser, Page
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.browser
 
 OPENED = """([path, protocols]) => new Promise((resolve) => {
   const frames = [];

@@ -7,7 +7,7 @@ from playwright.sync_api import Locator, Page, expect
 
 from tests.browser.conftest import Visit, Visitor
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.browser
 
 RIVERS = b"# Rivers\n\nThe Danube flows through ten countries.\n\n# Mountains\n\nThe Matterhorn stands in the Alps.\n"
 SECONDS = 40_000

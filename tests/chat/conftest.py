@@ -21,6 +21,7 @@ from events.broker.connect import connect
 from events.event import START, compact
 from events.hub import close_hub
 from tests.chat.asgi import Client
+from tests.patience import patiently
 
 
 @pytest.fixture
@@ -108,7 +109,7 @@ def texts(events, family="text"):
 
 async def until(condition, *, seconds=15):
     """Waits until `condition()` (sync, in a thread) is true, and returns what it said."""
-    end = time.monotonic() + seconds
+    end = time.monotonic() + patiently(seconds)
     while not (found := await in_thread(condition)):
         assert time.monotonic() < end, f"{condition} did not become true within {seconds} s"
         await asyncio.sleep(0.01)

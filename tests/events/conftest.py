@@ -15,6 +15,7 @@ from events.broker.redis import RedisBroker
 from events.event import EVENT_TYPES, Event, EventId, EventType, pack
 from events.hub import close_hub, current_hub
 from events.streams import Stream
+from tests.patience import patiently
 from tests.proxies import Proxy, through
 from tests.wiping import wipe_nats_now
 
@@ -166,7 +167,7 @@ def begin(stream, *, events=()):
 
 async def until(condition, *, seconds=10):
     """Waits until `condition()` holds, and returns what it returned; fails after `seconds`."""
-    async with asyncio.timeout(seconds):
+    async with asyncio.timeout(patiently(seconds)):
         while not (value := condition()):  # noqa: ASYNC110 - the things waited for are of many kinds
             await asyncio.sleep(0.005)
     return value

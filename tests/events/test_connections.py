@@ -11,6 +11,7 @@ from events.exceptions import InvalidRequest, NotFound
 from events.hub import Hub
 from events.publishing import publish_many
 from tests.events.conftest import until
+from tests.patience import patiently
 
 LEASE = 1.0
 
@@ -74,7 +75,7 @@ def empty():
 
 async def eventually(ask, holds, *, seconds=3):
     """What `await ask()` gives, once that holds."""
-    async with asyncio.timeout(seconds):
+    async with asyncio.timeout(patiently(seconds)):
         while not holds(found := await ask()):  # noqa: ASYNC110 - the board is in another process's hands
             await asyncio.sleep(0.01)
     return found

@@ -15,6 +15,7 @@ from knowledge import ingesting
 from knowledge.models import Source
 from knowledge.services import ingestions, sources
 from knowledge.services.sources import NewSource
+from tests.patience import patiently
 
 CORPUS = Path(__file__).parent / "corpus"
 QUESTIONS = json.loads((Path(__file__).parent / "questions.json").read_text())
@@ -119,7 +120,7 @@ def ready(source):
 
 def wait_for(condition, *, seconds=30.0):
     """Returns what `condition` returns once that is true; fails after `seconds`."""
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + patiently(seconds)
     while not (found := condition()):
         assert time.monotonic() < deadline, "it did not happen in time"
         time.sleep(0.05)

@@ -13,6 +13,8 @@ from typing import Any
 
 import httpx
 
+from tests.patience import patiently
+
 PAUSES = (0, 1, 2, 4, 8, 16, 30)
 PAUSE_AFTER_429 = 4
 JITTER = 0.2
@@ -60,7 +62,7 @@ class DocsGptClient:
     async def until(self, holds: Callable[["DocsGptClient"], Any], *, within: float) -> None:
         """Returns when `holds` is true of it; raises AssertionError."""
         try:
-            async with asyncio.timeout(within):
+            async with asyncio.timeout(patiently(within)):
                 while not holds(self):
                     assert not self._running.done() or holds(self), f"it gave up: {self!r}"
                     self._changed.clear()

@@ -33,6 +33,7 @@ from realtime_project.serving.postgres import EmbeddedPostgres
 from realtime_project.serving.process import Child
 from realtime_project.serving.server import WEBSOCKETS
 from realtime_project.serving.valkey import EmbeddedValkey
+from tests.patience import patiently
 
 PROJECT = Path(__file__).resolve().parents[2]
 BROKER = os.environ.get("EVENT_BROKER", "redis")
@@ -93,7 +94,7 @@ class Stack:
         self.environment[f"{BROKER.upper()}_URL"] = self.hot.start()
         prepare = self._child("prepare", [MANAGE, "prepare_database"])
         prepare.start()
-        assert prepare.wait(READY_SECONDS)
+        assert prepare.wait(patiently(READY_SECONDS))
         assert prepare.exit_code == 0, self._log_of(prepare)
         webs, workers = self._wanted
         for _ in range(webs):
@@ -323,7 +324,7 @@ def _family(pid: int) -> list[int]:
 
 
 def _wait_ready(web: Child, address: str) -> None:
-    deadline = time.monotonic() + READY_SECONDS
+    deadline = time.monotonic() + patiently(READY_SECONDS)
     answer = "nothing"
     while time.monotonic() < deadline and web.exit_code is None:
         try:
@@ -339,7 +340,7 @@ def _wait_ready(web: Child, address: str) -> None:
 
 async def eventually(holds: Callable[[], Any | Awaitable[Any]], *, within: float, what: str) -> Any:
     """What `holds` gives, once that is true; asks again every few milliseconds, fails after `within` seconds."""
-    deadline = time.monotonic() + within
+    deadline = time.monotonic() + patiently(within)
     while True:
         value = holds()
         if isinstance(value, Awaitable):

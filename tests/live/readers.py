@@ -11,6 +11,8 @@ from urllib.parse import urlsplit
 
 import httpx
 
+from tests.patience import patiently
+
 TERMINAL = {"end", "error"}
 
 
@@ -95,7 +97,7 @@ class Seen:
     async def until(self, holds: Callable[["Seen"], bool], *, within: float) -> None:
         """Returns when `holds` is true of what was seen; raises AssertionError."""
         try:
-            async with asyncio.timeout(within):
+            async with asyncio.timeout(patiently(within)):
                 while not holds(self):
                     self.changed.clear()
                     await self.changed.wait()

@@ -6,6 +6,7 @@ import random
 from tests.live.conftest import Client, words
 from tests.live.processes import Stack
 from tests.live.readers import RawReader, Reader, check_answer
+from tests.patience import patiently
 
 SHORT = [
     {"reasoning": "Let me see."},
@@ -81,7 +82,7 @@ async def test_running_answers_cut_at_random_bytes_are_read_exactly_once(stack: 
         check_answer(reader, words(120))
         return cuts
 
-    async with asyncio.timeout(40):
+    async with asyncio.timeout(patiently(40)):
         cuts = await asyncio.gather(*(read(message_id, number) for message_id in ids for number in range(12)))
     assert sum(cuts) > 100
 

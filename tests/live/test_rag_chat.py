@@ -15,6 +15,7 @@ import pytest_asyncio
 from tests.live.conftest import Client, words
 from tests.live.processes import Stack, eventually
 from tests.live.rag import RagReader, check_order
+from tests.patience import patiently
 
 STREAM, COMPLETE = "/api/v1/chat/stream", "/api/v1/chat/complete"
 CLIENT = Path(__file__).parent / "rag_client.mjs"
@@ -86,7 +87,7 @@ async def test_cut_after_every_event_and_resumed_on_the_other_process(alice: Cli
     whole, answer = complete(alice, body), reader(alice, body)
     waiting = asyncio.create_task(whole)
     connections = 0
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(patiently(30)):
         while not answer.over:
             await answer.connect(frames=1)
             connections += 1
@@ -112,7 +113,7 @@ async def test_cut_at_random_bytes_while_it_runs(alice: Client, source: dict[str
         assert answer.frames[0].data["sources"][0]["title"].startswith("tea ")
         return cuts
 
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(patiently(60)):
         cuts = await asyncio.gather(*(read(number) for number in range(8)))
     assert sum(cuts) > 30
     assert (await whole)["content"] == words(100)
@@ -144,7 +145,7 @@ async def test_a_dead_worker_ends_the_stream_with_an_error(stack: Stack, alice: 
     assert answer.text == "so far"
     for worker in stack.living_workers:
         worker.kill()
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(patiently(20)):
         while not answer.over:
             await answer.connect()
     check_order(answer, last="error")
@@ -166,7 +167,7 @@ async def test_a_stop_on_another_process_is_an_error_with_the_code_cancelled(ali
     await answer.connect(frames=2)
     reading = asyncio.create_task(answer.connect())
     assert (await alice.stop(answer.place.rpartition("/")[2], at=1)).status_code == 202
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(patiently(10)):
         await reading
     check_order(answer, last="error")
     assert answer.frames[-1].data == {"code": "cancelled", "message": "The answer was stopped."}
@@ -205,7 +206,7 @@ async def test_one_key_on_both_processes_is_one_answer(alice: Client):
 
 async def test_the_first_frame_comes_while_the_answer_is_still_being_made(alice: Client, source: dict[str, Any]):
     answer = reader(alice, {"query": script({"pause": 60}), "rag_config": source})
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(patiently(10)):
         await answer.connect(frames=1)
     assert answer.frames[0].event == "sources"
     await alice.stop(answer.place.rpartition("/")[2])

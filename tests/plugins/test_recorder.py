@@ -17,6 +17,7 @@ from plugins.execution_events import Type
 from plugins.masking import MASK
 from plugins.models import Execution
 from plugins.recorder import Recorder
+from tests.patience import patiently
 
 
 @pytest.fixture
@@ -138,7 +139,7 @@ def test_many_events_are_all_there(execution):
 
 
 def wait_until(condition, seconds=20):
-    end = time.monotonic() + seconds
+    end = time.monotonic() + patiently(seconds)
     while not condition():
         assert time.monotonic() < end
         time.sleep(0.02)

@@ -16,6 +16,7 @@ import psutil
 import pytest
 
 from realtime_project.serving.ports import free_port
+from tests.patience import patiently
 
 pytestmark = pytest.mark.live
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -55,7 +56,7 @@ class Serving:
         return self.output.read_bytes()[self.before :].decode()
 
     def wait_for(self, text, seconds=START_SECONDS):
-        deadline = time.monotonic() + seconds
+        deadline = time.monotonic() + patiently(seconds)
         while text not in self.said:
             assert self.process.poll() is None, f"it ended: {self.said}"
             assert time.monotonic() < deadline, f"it never said {text!r}: {self.said}"
@@ -70,7 +71,7 @@ class Serving:
 
     def stop(self, number=signal.SIGTERM, seconds=60):
         self.process.send_signal(number)
-        return self.process.wait(seconds)
+        return self.process.wait(patiently(seconds))
 
     def request(self, path, body=None, **headers):
         data = None if body is None else json.dumps(body).encode()
@@ -123,7 +124,7 @@ def all_gone(processes, seconds=30):
         except psutil.NoSuchProcess:
             return False
 
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + patiently(seconds)
     while any(alive(process) for process in processes):
         if time.monotonic() > deadline:
             return False

@@ -17,6 +17,7 @@ from realtime_project.serving.ports import is_loopback, listen, web_address
 from realtime_project.serving.process import Child
 from realtime_project.serving.stores import check_database, check_redis
 from realtime_project.serving.supervisor import DEATHS_WHILE_STARTING, Supervisor
+from tests.patience import patiently
 
 
 def child(program, **options):
@@ -24,7 +25,7 @@ def child(program, **options):
 
 
 def wait_until(condition, seconds=10):
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + patiently(seconds)
     while not condition():
         assert time.monotonic() < deadline, "it did not happen in time"
         time.sleep(0.01)

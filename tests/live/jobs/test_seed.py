@@ -13,6 +13,7 @@ from playwright.async_api import async_playwright
 
 from tests.live.conftest import Client
 from tests.live.processes import Stack
+from tests.patience import patiently
 
 HERE = Path(__file__).parent
 HOST = "https://api.superdocs.app"
@@ -42,7 +43,7 @@ def filled(name: str, **values: str) -> str:
 
 async def shell(command: str) -> str:
     process = await asyncio.create_subprocess_shell(command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(patiently(30)):
         out, error = await process.communicate()
     assert process.returncode == 0, error.decode()
     return out.decode()

@@ -11,11 +11,12 @@ from websockets.asyncio.client import connect
 from tests.live.conftest import Client, log_in
 from tests.live.processes import Stack, free_port
 from tests.notifications.mailbox import Mailbox, smtp
+from tests.patience import patiently
 
 pytestmark = pytest.mark.timeout(240)
 
 EVENTS = 60
-SECONDS = 60
+SECONDS = patiently(60)
 TITLES = Counter({f"Order {number}": 1 for number in range(EVENTS)})
 
 

@@ -12,6 +12,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from tests.live.processes import Stack
+from tests.patience import patiently
 
 
 class Peer:
@@ -31,7 +32,7 @@ class Peer:
         await self._connecting.__aexit__(*error)
 
     async def next(self, *, seconds: float = 10) -> dict[str, Any]:
-        async with asyncio.timeout(seconds):
+        async with asyncio.timeout(patiently(seconds)):
             return json.loads(await self.socket.recv())
 
     async def say(self, frame: Any) -> None:
@@ -44,7 +45,7 @@ class Peer:
     async def closed(self, *, seconds: float = 15) -> tuple[int, str]:
         """Reads to the end: code and reason."""
         try:
-            async with asyncio.timeout(seconds):
+            async with asyncio.timeout(patiently(seconds)):
                 while True:
                     await self.socket.recv()
         except ConnectionClosed:

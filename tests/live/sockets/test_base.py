@@ -21,6 +21,7 @@ from websockets.exceptions import ConnectionClosed
 from tests.live.conftest import USERS, log_in, measured
 from tests.live.processes import Stack, eventually
 from tests.live.sockets.peers import Peer, Raw
+from tests.patience import patiently
 
 SETTINGS = {
     "SOCKETS_PER_USER": "0",
@@ -243,7 +244,7 @@ async def test_one_that_pings_and_never_reads_the_pongs_costs_nothing(
 
 async def eventually_alone(peer: Peer) -> None:
     """Waits until the process holds no task of any other socket; fails after 20 s."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(patiently(20)):
         while True:
             await peer.say({"type": "tasks"})
             while (frame := await peer.next())["type"] != "tasks":

@@ -17,10 +17,11 @@ from websockets.asyncio.client import ClientConnection, connect
 
 from tests.live.conftest import Client, words
 from tests.live.processes import Stack
+from tests.patience import patiently
 from tests.providers import StubProvider
 from tests.proxies import Proxy
 
-SECONDS = 20
+SECONDS = patiently(20)
 HERE = Path(__file__).parent
 Frame = dict[str, Any]
 
@@ -244,7 +245,7 @@ async def test_who_was_held_by_a_killed_process_is_said_to_have_left(
 
 async def read_until_left(socket: ClientConnection) -> Frame:
     """The frame that says that somebody left: where a lease must run out, only then (also after a broker that was emptied)."""
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(patiently(60)):
         async for message in socket:
             frame: Frame = json.loads(message)
             if frame["type"] == "user_disconnected":

@@ -15,10 +15,11 @@ from tests.live.sockets.test_notification_socket import notify, staff
 from tests.live.sockets.test_plugin_debug import address as debug_address
 from tests.live.sockets.test_plugin_debug import execution, report
 from tests.live.sockets.test_workspace_socket import add, demo, join, workspace
+from tests.patience import patiently
 
 __all__ = ["demo", "execution", "session", "staff", "workspace"]
 
-SECONDS = 20
+SECONDS = patiently(20)
 
 
 async def test_chat(alice: Client, bob: Client, session: str) -> None:

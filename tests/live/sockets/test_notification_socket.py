@@ -11,8 +11,9 @@ from websockets.exceptions import ConnectionClosed
 
 from tests.live.conftest import Client
 from tests.live.processes import Stack
+from tests.patience import patiently
 
-SECONDS = 15
+SECONDS = patiently(15)
 
 
 @pytest.fixture

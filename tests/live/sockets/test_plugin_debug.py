@@ -13,10 +13,11 @@ from websockets.exceptions import ConnectionClosed, WebSocketException
 from tests.live.conftest import Client
 from tests.live.processes import Stack
 from tests.live.sockets.test_chat_socket import HERE, node, run
+from tests.patience import patiently
 
 __all__ = ["node"]
 
-SECONDS = 20
+SECONDS = patiently(20)
 Frame = dict[str, Any]
 
 

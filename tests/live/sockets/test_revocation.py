@@ -11,6 +11,7 @@ from websockets.exceptions import ConnectionClosed
 
 from tests.live.conftest import Client, log_in, measured
 from tests.live.processes import Stack
+from tests.patience import patiently
 
 
 def someone(stack: Stack) -> str:
@@ -30,7 +31,7 @@ def chat(stack: Stack, *, at: int, token: str = "", **headers: str) -> connect:
 async def end_of(socket: ClientConnection) -> tuple[float, int, str]:
     """When it was closed, and how."""
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(patiently(20)):
             while True:
                 await socket.recv()
     except ConnectionClosed:

@@ -16,10 +16,11 @@ from websockets.exceptions import ConnectionClosed
 from tests.live.conftest import Client, measured
 from tests.live.processes import Stack, eventually
 from tests.live.sockets.test_chat_socket import HERE, node, run
+from tests.patience import patiently
 
 __all__ = ["node"]
 
-SECONDS = 20
+SECONDS = patiently(20)
 Frame = dict[str, Any]
 
 

@@ -9,8 +9,9 @@ import pytest
 from tests.live.conftest import Client, words
 from tests.live.processes import Stack, eventually
 from tests.live.topics.subscribers import SocketSubscriber, StreamSubscriber, Subscriber
+from tests.patience import patiently
 
-SECONDS = 30
+SECONDS = patiently(30)
 TOKENS = 60
 
 

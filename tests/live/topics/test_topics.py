@@ -12,8 +12,9 @@ from events.topics import parse_pattern, parse_topic
 from tests.live.conftest import Client, measured
 from tests.live.processes import Stack, eventually
 from tests.live.topics.subscribers import SocketSubscriber, StreamSubscriber, Subscriber
+from tests.patience import patiently
 
-SECONDS = 40
+SECONDS = patiently(40)
 ORGANIZATIONS = ("org_demo", "org_second")
 MEMBERS = {"alice": ORGANIZATIONS, "bob": ("org_demo",)}
 WILD = "*"

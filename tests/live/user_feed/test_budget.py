@@ -3,8 +3,6 @@
 import asyncio
 import time
 
-import pytest
-
 from tests.live.docsgpt_client import DocsGptClient
 from tests.live.processes import Stack
 from tests.live.user_feed.wire import Connection, Person, Publisher
@@ -56,7 +54,6 @@ async def test_retry_after_is_when_the_next_replay_is_admitted(stack: Stack, per
     assert (await status_of_replay(address, person))[0] == 200
 
 
-@pytest.mark.timeout(180)
 async def test_the_seeds_client_over_budget_recovers_within_one_window_and_misses_nothing(
     stack: Stack, person: Person, publisher: Publisher
 ):

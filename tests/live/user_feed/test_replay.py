@@ -10,6 +10,7 @@ import pytest
 from tests.live.docsgpt_client import DocsGptClient
 from tests.live.processes import Stack
 from tests.live.user_feed.wire import Connection, Person, Publisher, in_order, order
+from tests.patience import patiently
 
 PAGE = 200
 RETRY_SECONDS = 0.2
@@ -127,7 +128,7 @@ async def test_two_publishers_at_once_and_a_reader_that_drops_after_every_event_
     async def write() -> list[str]:
         return [each for _ in range(60) for each in await publisher.publish(person)]
 
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(patiently(60)):
         reading = asyncio.create_task(read())
         published = await asyncio.gather(write(), write())
         await publisher.publish(person, 0)

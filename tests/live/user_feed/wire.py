@@ -11,6 +11,7 @@ import httpx
 
 from tests.live.processes import Stack
 from tests.live.readers import Frame, SseParser
+from tests.patience import patiently
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ class Connection:
 
     async def __aenter__(self) -> "Connection":
         self._reading = asyncio.create_task(self._read())
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(patiently(15)):
             self.response = await self._opened
         return self
 
@@ -85,7 +86,7 @@ class Connection:
     async def until(self, holds: Callable[["Connection"], Any], *, within: float = 10) -> None:
         """Returns when `holds` is true of it; raises AssertionError."""
         try:
-            async with asyncio.timeout(within):
+            async with asyncio.timeout(patiently(within)):
                 while not holds(self):
                     self._changed.clear()
                     await self._changed.wait()
