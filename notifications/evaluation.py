@@ -16,6 +16,7 @@ from django.utils import timezone
 
 from accounts.models import Organization, User
 from events.broker.base import Reading
+from events.conf import conf as events_conf
 from events.event import START, Event, EventId
 from events.journal import UNREACHABLE
 from events.streams import parse_cursor
@@ -25,7 +26,8 @@ from notifications import rules
 from notifications.builtin import ensure_builtin
 from notifications.conditions import ConditionFailed, holds
 from notifications.conf import conf
-from notifications.models import Delivery, Notification, Position, Rule
+from notifications.metrics import MISSED
+from notifications.models import LONGEST_TITLE, Delivery, Notification, Position, Rule
 from notifications.plans import PREFERENCE, THROTTLED, Digest, plan
 from notifications.preferences import wishes_of
 from notifications.recipients import recipients_of
@@ -33,6 +35,8 @@ from notifications.services import notify
 from notifications.wording import Words, plain_words, words_for
 
 logger = logging.getLogger(__name__)
+
+CLOCK = "%Y-%m-%d %H:%M:%S"
 
 FAILURES_SECONDS = 3600
 """A rule that fails at every event tells so no more often than this."""
@@ -57,23 +61,59 @@ def places() -> list[Place]:
 
 
 @transaction.atomic
-def evaluate(place: Place, reading: Reading) -> int:
+def evaluate(place: Place, reading: Reading, head: EventId) -> int:
     """Writes the deliveries of the events read after a place, and moves its cursor; how many events.
 
-    0 when another worker is at it, or was before.
+    0 when another worker is at it, or was before. `head`: that of the stream before it was read, where to go on when nothing
+    was found: a broker may give places that no event of this organisation has, or may have forgotten everything.
     """
-    row = Position.objects.select_for_update(skip_locked=True).filter(pk=place.organization_pk).first()
+    row = Position.objects.select_for_update(skip_locked=True, of=("self",)).filter(pk=place.organization_pk).first()
     if row is None or _parsed(place.organization_id, row.cursor) != place.cursor:
         return 0
-    if not reading.continuous:
-        logger.warning("Events of %s may have passed without being compared: %s.", place.organization_id, reading.reason)
+    if not reading.continuous and not _is_only_old(row, reading):
+        report_gap(row, reading)
     enabled = list(Rule.objects.filter(organization_id=place.organization_pk, enabled=True).select_related("organization"))
     for event in reading.events:
         _compare(event, enabled)
+    row.cursor = str(reading.events[-1].id if reading.events else head)
     if reading.events:
-        row.cursor = str(reading.events[-1].id)
-        row.save(update_fields=["cursor"])
+        row.event_at = _time(reading.events[-1].at)
+    row.save(update_fields=["cursor", "event_at"])
     return len(reading.events)
+
+
+def _is_only_old(row: Position, reading: Reading) -> bool:
+    """Whether the stream was forgotten because nothing had happened for EVENTS_REPLAY_MAX_AGE_HOURS, and nothing was missed."""
+    if reading.reason == "trimmed" or row.event_at is None:
+        return False
+    kept = timedelta(hours=events_conf.EVENTS_REPLAY_MAX_AGE_HOURS)
+    return (not reading.exists or reading.reason == "unknown_cursor") and timezone.now() - row.event_at >= kept
+
+
+def report_gap(row: Position, reading: Reading) -> None:
+    """Tells whoever has rules that events were gone before they were compared, at most once an hour: nobody heard of them."""
+    MISSED.labels(reading.reason).inc()
+    organization, now = row.organization, timezone.now()
+    logger.error("Events of %s were gone before they were compared with rules: %s.", organization.public_id, reading.reason)
+    users = rules.gaps_go_to(organization)
+    if not users:
+        return
+    since = f"between {row.event_at:{CLOCK}} and" if row.event_at else "before"
+    until = _time(reading.events[0].at) if reading.events else now
+    notify(
+        users=users,
+        title=f"Rules may have missed events of {organization.name}"[:LONGEST_TITLE],
+        body=f"Events {since} {until:{CLOCK}} UTC were no longer kept ({reading.reason}) when they were to be compared with rules: "
+        "if there were any, nobody was notified of them. An operator can look whether workers run and keep up; "
+        "EVENTS_TOPIC_MAXLEN says how many events are kept.",
+        action_url="/notifications/settings",
+        priority=Notification.Priority.HIGH,
+        key=f"gap:{row.pk}:{now:%Y-%m-%dT%H}",
+    )
+
+
+def _time(at: int) -> datetime:
+    return datetime.fromtimestamp(at / 1000, UTC)
 
 
 def _parsed(organization_id: str, cursor: str) -> EventId:
@@ -117,7 +157,7 @@ def values_of(event: TopicEvent) -> dict[str, object]:
 
 def happened_at(event: TopicEvent) -> datetime:
     """When an event was published."""
-    return datetime.fromtimestamp(event.at.at / 1000, UTC)
+    return _time(event.at.at)
 
 
 def event_id_of(event: TopicEvent) -> str:
@@ -210,7 +250,7 @@ def report(rule: Rule, failure: str) -> None:
     if users:
         notify(
             users=users,
-            title=f"Rule failed: {rule.name}"[:200],
+            title=f"Rule failed: {rule.name}"[:LONGEST_TITLE],
             body=f"{rule.failure}\nCorrect the rule: events that its words fail at are told in plain ones.",
             action_url="/notifications/settings",
             priority=Notification.Priority.HIGH,

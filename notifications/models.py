@@ -108,6 +108,8 @@ class Position(models.Model):
 
     organization = models.OneToOneField(Organization, on_delete=models.CASCADE, primary_key=True, related_name="+")
     cursor = models.CharField(max_length=40, default="0-0")
+    event_at = models.DateTimeField(null=True, blank=True)
+    """When the last event happened that was compared."""
 
     def __str__(self) -> str:
         return f"{self.organization} {self.cursor}"

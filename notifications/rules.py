@@ -12,6 +12,7 @@ from accounts.caller import Caller
 from accounts.models import Membership, Organization, User
 from events.event import storable
 from events.exceptions import Conflict, Forbidden, InvalidRequest, NotFound, TooMany
+from events.organizations import is_admin, own_organization
 from events.paging import page
 from events.topics import WILDCARD, parse_pattern
 from notifications import conditions, recipients, templates
@@ -41,7 +42,7 @@ FIELDS = (
 
 def list_rules(*, caller: Caller, organization_id: str, cursor: str) -> tuple[list[Rule], str | None]:
     """One page of the rules that the caller sees: his own, and all of organisations he administers; the newest first."""
-    organization = _organization(caller, organization_id)
+    organization = own_organization(caller, organization_id)
     ensure_builtin(organization)
     query = Rule.objects.filter(organization=organization).select_related("organization", "owner")
     if not is_admin(caller, organization):
@@ -61,7 +62,7 @@ def create(*, caller: Caller, organization_id: str, fields: Mapping[str, Any]) -
 
     Raises `InvalidRequest` that says what is wrong, `Forbidden`, `TooMany`.
     """
-    organization = _organization(caller, organization_id)
+    organization = own_organization(caller, organization_id)
     # One at a time: two requests must not both be the last that fits.
     Organization.objects.select_for_update(no_key=True).get(pk=organization.pk)
     if Rule.objects.filter(organization=organization).count() >= conf.NOTIFICATIONS_RULES_MAX:
@@ -74,7 +75,7 @@ def create(*, caller: Caller, organization_id: str, fields: Mapping[str, Any]) -
 
 def draft(*, caller: Caller, organization_id: str, fields: Mapping[str, Any]) -> Rule:
     """A rule that is not saved, for looking at what it would do. Raises as `create`."""
-    rule = Rule(organization=_organization(caller, organization_id), owner_id=caller.pk)
+    rule = Rule(organization=own_organization(caller, organization_id), owner_id=caller.pk)
     _set(caller, rule, fields)
     return rule
 
@@ -101,19 +102,24 @@ def delete(*, caller: Caller, rule_id: uuid.UUID) -> None:
     rule.delete()
 
 
-def is_admin(caller: Caller, organization: Organization) -> bool:
-    """Whether the caller decides what others are told."""
-    return (
-        caller.is_staff
-        or Membership.objects.filter(organization=organization, user_id=caller.pk, role=Membership.Role.ADMIN).exists()
-    )
-
-
 def failures_go_to(rule: Rule) -> list[User]:
     """Who is told that a rule failed: its owner while he is a member, else the admins of the organisation."""
     members = User.objects.filter(is_active=True, memberships__organization=rule.organization)
     owner = members.filter(pk=rule.owner_id) if rule.owner_id else members.none()
     return list(owner or members.filter(memberships__role=Membership.Role.ADMIN).distinct())
+
+
+def gaps_go_to(organization: Organization) -> list[User]:
+    """Who is told that rules may have missed events: those to whom the failures of its enabled rules go."""
+    members = User.objects.filter(is_active=True, memberships__organization=organization)
+    enabled = Rule.objects.filter(organization=organization, enabled=True)
+    owners = enabled.filter(owner__isnull=False).values("owner_id")
+    admins = Q(memberships__organization=organization, memberships__role=Membership.Role.ADMIN)
+    told = Q(pk__in=owners)
+    # Failures of rules that nobody owns, or whose owner has left, are for the admins.
+    if enabled.exclude(owner__in=members).exists():
+        told |= admins
+    return list(members.filter(told).distinct().order_by("pk"))
 
 
 def checked(rule: Rule) -> Rule:
@@ -158,14 +164,6 @@ def _set(caller: Caller, rule: Rule, fields: Mapping[str, Any]) -> None:
     checked(rule)
     if rule.recipients != [f"user:{caller.user_id}"] and not is_admin(caller, rule.organization):
         raise Forbidden(f"Only admins of the organisation tell others. Members may tell themselves: user:{caller.user_id}.")
-
-
-def _organization(caller: Caller, public_id: str) -> Organization:
-    query = Organization.objects.filter(public_id=storable(public_id))
-    found = query.first() if caller.is_staff else query.filter(memberships__user_id=caller.pk).first()
-    if found is None:
-        raise NotFound("You belong to no organisation with this id.")
-    return found
 
 
 def _of(caller: Caller, query: QuerySet[Rule], rule_id: uuid.UUID) -> Rule:

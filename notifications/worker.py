@@ -13,17 +13,18 @@ from django.utils import timezone
 
 from accounts.threads import in_thread
 from events import journal
-from events.broker.base import BaseBroker
+from events.broker.base import BaseBroker, Reading
 from events.broker.connect import connect
 from events.conf import conf as events_conf
 from events.exceptions import BrokerUnavailable, ThroughlineError
+from events.publishing import now_ms
 from events.topic_event import organization_stream
 from notifications import deliveries, evaluation, mail, online, push
 from notifications.conf import conf
 from notifications.deliveries import Claim
 from notifications.evaluation import Place
 from notifications.mail import MailFailed, MailRefused
-from notifications.metrics import DELIVERED, EVALUATED
+from notifications.metrics import DELIVERED, EVALUATED, LAG
 from notifications.models import Channel
 from notifications.push import PushFailed
 
@@ -63,19 +64,21 @@ class NotificationWorker:
         """One look at the events of all organisations; how many were compared. Raises `BrokerUnavailable`."""
         places = await in_thread(evaluation.places)
         heads = await self._broker.heads([organization_stream(place.organization_id) for place in places])
-        behind = [place for place, head in zip(places, heads, strict=True) if head != place.cursor]
-        compared = 0
-        for place in behind:
-            compared += await self._evaluate(place)
+        compared, oldest = 0, now_ms()
+        for place, head in zip(places, heads, strict=True):
+            if head != place.cursor:
+                reading = await self._read(place)
+                oldest = min([oldest, *(event.at for event in reading.events[:1])])
+                compared += await in_thread(evaluation.evaluate, place, reading, head)
+        LAG.set((now_ms() - oldest) / 1000 if compared else 0)
         if compared:
             EVALUATED.inc(compared)
             self._written.set()
         return compared
 
-    async def _evaluate(self, place: Place) -> int:
+    async def _read(self, place: Place) -> Reading:
         position = (organization_stream(place.organization_id), place.cursor)
-        [reading] = await self._broker.read([position], limit=events_conf.EVENTS_READ_BATCH)
-        return await in_thread(evaluation.evaluate, place, reading) if reading.events else 0
+        return (await self._broker.read([position], limit=events_conf.EVENTS_READ_BATCH))[0]
 
     async def deliver(self) -> int:
         """Tries what is due; how many deliveries or digests. Raises `BrokerUnavailable`."""

@@ -2,8 +2,10 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from types import SimpleNamespace
 
 import pytest
+import redis
 from asgiref.sync import async_to_sync
 
 from accounts.models import Membership, Organization
@@ -12,6 +14,7 @@ from events.broker.connect import connect
 from events.topic_event import organization_stream
 from notifications import recipients
 from notifications.evaluation import evaluate, places
+from notifications.metrics import MISSED
 from notifications.models import Delivery, Notification, Position, Rule
 from notifications.rules import change, create
 from tests.notifications.rules import ORG, PATTERN, caller, happen, now, organization, outcomes, rule, work
@@ -121,7 +124,7 @@ def test_an_event_is_compared_once_however_many_workers_look(people):
 
     reading = async_to_sync(read)()
     with ThreadPoolExecutor(4) as pool:
-        done = list(pool.map(lambda _: _fresh(evaluate, place, reading), range(8)))
+        done = list(pool.map(lambda _: _fresh(evaluate, place, reading, reading.events[-1].id), range(8)))
     assert sorted(done) == [0] * 7 + [1]
     assert len(outcomes()) == 3
 
@@ -277,3 +280,67 @@ def test_an_organisation_that_is_new_loses_none_of_its_first_events(people):
     finally:
         del recipients._participants["tasks"]
     assert [title for *_, title in outcomes()] == ["Failed: an answer"] * 2
+
+
+def gaps(feed, name):
+    return [data["payload"] for _, data in feed(name) if "missed" in data["payload"]["title"]]
+
+
+@pytest.fixture
+def missed(monkeypatch):
+    """The reasons that were counted."""
+    counted = []
+    monkeypatch.setattr(MISSED, "labels", lambda reason: counted.append(reason) or SimpleNamespace(inc=lambda: None))
+    return counted
+
+
+def trimmed(redis_url, *, kept):
+    with redis.Redis.from_url(redis_url) as client:
+        client.xtrim(f"tl:{{org:{ORG}}}", maxlen=kept, approximate=False)
+
+
+def test_events_that_were_gone_before_they_were_compared_are_told_to_who_has_rules(people, feed, redis_url, missed):
+    rule(people["bob"], recipients=["user:user_bob"])
+    happen(1)
+    work()
+    for number in range(2, 6):
+        happen(number)
+    trimmed(redis_url, kept=2)
+    work()
+    assert [title for *_, title in outcomes()] == ["Order 1", "Order 4", "Order 5"]
+    assert missed == ["trimmed"]
+    [notice] = gaps(feed, "bob")
+    assert notice["title"] == "Rules may have missed events of Acme"
+    assert notice["priority"] == "high"
+    # Those of the built-in rules, which nobody owns, go to the admins; who has no rule is not troubled.
+    assert len(gaps(feed, "ops")) == 1
+    assert gaps(feed, "alice") == []
+
+
+def test_a_worker_that_stays_behind_says_so_once_an_hour_and_goes_on(people, feed, redis_url, missed):
+    rule(people["bob"], recipients=["user:user_bob"])
+    for number in range(3):
+        happen(number)
+        work()
+        happen(100 + number)
+        happen(200 + number)
+        trimmed(redis_url, kept=1)
+        work()
+    assert [title for *_, title in outcomes()] == [f"Order {n}" for n in (0, 200, 1, 201, 2, 202)]
+    assert missed == ["trimmed"] * 3
+    assert 1 <= len(gaps(feed, "bob")) <= 2, "twice where an hour ended meanwhile"
+
+
+@pytest.mark.parametrize(("quiet_hours", "reasons"), [(49, []), (1, ["expired"])])
+def test_a_stream_that_is_gone_because_nothing_happened_is_no_loss(people, redis_url, missed, quiet_hours, reasons):
+    rule(people["bob"], recipients=["user:user_bob"])
+    happen(1)
+    work()
+    Position.objects.filter(organization__public_id=ORG).update(event_at=now() - timedelta(hours=quiet_hours))
+    with redis.Redis.from_url(redis_url) as client:
+        client.delete(f"tl:{{org:{ORG}}}")
+    work()
+    happen(2)
+    work()
+    assert [title for *_, title in outcomes()] == ["Order 1", "Order 2"]
+    assert missed == reasons
