@@ -21,7 +21,8 @@ class Proxy:
     It runs in a thread of its own, so that synchronous and asynchronous clients may use it alike.
     `cut` breaks every connection and refuses new ones; `freeze` keeps connections open and passes
     nothing on, as a stopped process would; `swallow_answer` breaks the connection instead of
-    passing the next answer on, which leaves the client in doubt. `restore` ends all of it.
+    passing the next answer on, which leaves the client in doubt; `delay` makes a slow line of it. `restore` ends all of
+    it. `lead_to` sends new connections elsewhere.
     """
 
     def __init__(self, host: str, port: int) -> None:
@@ -34,6 +35,7 @@ class Proxy:
         self._flowing = asyncio.Event()
         self._refusing = False
         self._swallowing = False
+        self._delay = 0.0
 
     def __enter__(self) -> "Proxy":
         self._thread.start()
@@ -59,9 +61,19 @@ class Proxy:
         """Passes requests on, and breaks the connection when the next answer comes."""
         self._swallowing = True
 
+    def delay(self, seconds: float) -> None:
+        """Holds every piece of data back for so long, in both directions."""
+        self._delay = seconds
+
+    def lead_to(self, host: str, port: int) -> None:
+        """Breaks every connection; new ones are made to another server."""
+        self._target = (host, port)
+        self._in_loop(self._break_all)
+
     def restore(self) -> None:
         """Serves as if nothing had happened; what was frozen flows on."""
         self._refusing = self._swallowing = False
+        self._delay = 0.0
         self._in_loop(self._set_flowing, True)
 
     def _in_loop(self, call: Callable[..., Awaitable[None]], *args: Any) -> None:
@@ -123,6 +135,8 @@ class Proxy:
     async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, answers: bool) -> None:
         with contextlib.suppress(OSError):
             while data := await reader.read(65536):
+                if self._delay:
+                    await asyncio.sleep(self._delay)
                 await self._flowing.wait()
                 if answers and self._swallowing:
                     self._swallowing = False
