@@ -13,7 +13,10 @@ class EventsSettings(AppSettings):
     """Pause between keep-alive comments on an open stream, in seconds."""
 
     EVENTS_STREAM_MAXLEN: int = 1000
-    """About how many events a backlog stream keeps in the broker."""
+    """About how many events a backlog stream keeps in the broker; those of organisations have a limit of their own."""
+
+    EVENTS_TOPIC_MAXLEN: int = 10_000
+    """About how many events the stream of an organisation's topics keeps in Redis; on NATS NATS_TOPICS_MAX limits all of them."""
 
     EVENTS_REPLAY_MAX_AGE_HOURS: int = 48
     """How long the events of a backlog stream are kept, in hours."""
@@ -53,6 +56,9 @@ class EventsSettings(AppSettings):
 
     EVENT_BROKER: str = "redis"
     """Where events are kept while they are hot: redis (Redis 7 or Valkey, at REDIS_URL) or nats (JetStream, at NATS_URL)."""
+
+    REDIS_CLUSTER: bool = False
+    """Whether REDIS_URL is one server of a Redis Cluster (or a name for all of them): then each stream is at the server of its slot."""
 
     NATS_REPLICAS: int = 1
     """On how many servers of a NATS cluster each event is stored: 1, 3 or 5."""
@@ -161,6 +167,51 @@ class EventsSettings(AppSettings):
 
     WEBHOOK_ONCE_SECONDS: int = 86_400
     """How long the id of a webhook is remembered, so that it is published once only, in seconds."""
+
+    WEBHOOK_ENDPOINTS_MAX: int = 50
+    """Most endpoints of one organisation."""
+
+    WEBHOOK_PATTERNS_MAX: int = 50
+    """Most patterns of one endpoint."""
+
+    WEBHOOK_ALLOW_PRIVATE_ADDRESSES: bool = False
+    """Whether endpoints may be on this machine or in a private network, and over http: for development and closed networks."""
+
+    WEBHOOK_LOOK_SECONDS: float = 0.5
+    """Pause between looks of the worker for new events that endpoints are told, and for deliveries that are due, in seconds."""
+
+    WEBHOOK_SEND_SECONDS: float = 15.0
+    """How long an endpoint may take to answer, in seconds."""
+
+    WEBHOOK_ANSWER_MAX_BYTES: int = 1024
+    """How much of an endpoint's answer is read and kept, in bytes."""
+
+    WEBHOOK_SENDING_MAX: int = 50
+    """Most deliveries that one worker sends at the same time."""
+
+    WEBHOOK_SENDING_PER_ENDPOINT: int = 10
+    """Most deliveries that all workers together send to one endpoint at the same time; 1 keeps them in order until one fails."""
+
+    WEBHOOK_LEASE_SECONDS: float = 60.0
+    """After how long another worker takes over a delivery whose worker died, in seconds; more than WEBHOOK_SEND_SECONDS."""
+
+    WEBHOOK_ATTEMPTS_MAX: int = 10
+    """How often a delivery is tried before it is dead, and waits for somebody to have it sent again."""
+
+    WEBHOOK_RETRY_SECONDS: float = 5.0
+    """Pause before the second attempt, in seconds; each further pause is four times as long, and all are up to a fifth longer."""
+
+    WEBHOOK_RETRY_MAX_SECONDS: float = 86_400.0
+    """Longest pause before an attempt, in seconds, also of those that an endpoint asks for with Retry-After."""
+
+    WEBHOOK_OFF_HOURS: float = 120.0
+    """After how long without any success an endpoint is switched off, in hours; its owner is told."""
+
+    WEBHOOK_ROTATION_HOURS: float = 24.0
+    """How long the secret before the present one still signs, in hours."""
+
+    WEBHOOK_RETENTION_DAYS: int = 30
+    """How long deliveries to endpoints are kept, in days."""
 
     MESSAGE_EVENTS_RETENTION_DAYS: int = 14
     """How long the journal of an ended stream is kept, in days."""

@@ -15,7 +15,7 @@ def connect() -> BaseBroker:
         return NatsBroker(settings.NATS_URL)  # type: ignore[misc]  # one of those that settings read in a loop
     if conf.EVENT_BROKER != "redis":
         raise ImproperlyConfigured(f"EVENT_BROKER={conf.EVENT_BROKER} is not a broker: redis or nats.")
-    return RedisBroker(settings.REDIS_URL)  # type: ignore[misc]
+    return RedisBroker(settings.REDIS_URL, is_cluster=conf.REDIS_CLUSTER)  # type: ignore[misc]
 
 
 def address_setting() -> str:

@@ -1,5 +1,6 @@
 """What the scripts' answers mean. No I/O."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from events.broker.base import BrokerFacts, Reading
@@ -42,19 +43,23 @@ def backlog_reading(answer: Any) -> Reading:
     return Reading(events_of(entries), continuous=not text, exists=bool(exists), reason=text)
 
 
-def facts_of(info: dict[str, Any]) -> BrokerFacts:
-    """What `INFO` says of the server, its persistence and its memory."""
-    valkey = info.get("valkey_version")
-    # Valkey goes on telling clients of Redis which Redis it is like.
-    like_redis = int(str(info.get("redis_version", "0")).split(".", maxsplit=1)[0])
+def facts_of(infos: Sequence[dict[str, Any]]) -> BrokerFacts:
+    """What `INFO` says of the server, its persistence and its memory; of several servers together."""
+    oldest = min(infos, key=_version)
+    valkey = oldest.get("valkey_version")
     return BrokerFacts(
         name="Valkey" if valkey else "Redis",
-        version=str(valkey or info.get("redis_version", "0")),
-        needs="" if like_redis >= OLDEST_REDIS else f"Redis {OLDEST_REDIS} or newer, or Valkey, is needed",
-        appends=bool(info.get("aof_enabled")),
-        write_errors=[name for name in WRITE_STATUSES if info.get(name, "ok") != "ok"],
-        loading=bool(info.get("loading")),
-        eviction=str(info.get("maxmemory_policy", "")),
-        used_bytes=int(info.get("used_memory", 0)),
-        most_bytes=int(info.get("maxmemory", 0)),
+        version=str(valkey or oldest.get("redis_version", "0")),
+        needs="" if _version(oldest)[0] >= OLDEST_REDIS else f"Redis {OLDEST_REDIS} or newer, or Valkey, is needed",
+        appends=all(info.get("aof_enabled") for info in infos),
+        write_errors=[name for name in WRITE_STATUSES if any(info.get(name, "ok") != "ok" for info in infos)],
+        loading=any(info.get("loading") for info in infos),
+        eviction=", ".join(sorted({str(info.get("maxmemory_policy", "")) for info in infos})),
+        used_bytes=sum(int(info.get("used_memory", 0)) for info in infos),
+        most_bytes=sum(int(info.get("maxmemory", 0)) for info in infos),
     )
+
+
+def _version(info: dict[str, Any]) -> list[int]:
+    # Valkey goes on telling clients of Redis which Redis it is like.
+    return [int(part) for part in str(info.get("redis_version", "0")).split(".") if part.isdecimal()]

@@ -1,22 +1,18 @@
 """The broker on Redis 7 or Valkey: one Redis Stream per stream, append and doorbell in one script."""
 
-import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
-import redis
-import redis.asyncio
-import redis.retry
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import NoScriptError, RedisError
-from redis.maint_notifications import MaintNotificationsConfig
+from redis.exceptions import NoScriptError
 
 from events.broker.base import Appended, BrokerFacts, DoorbellListener, DurableAppend, OnceAppend, Reading
 from events.broker.leases import RedisLeases
 from events.broker.readings import backlog_reading, durable_reading, facts_of, parse_id
+from events.broker.redis_cluster import RedisCluster
+from events.broker.redis_server import RedisServer, in_time, reaching_redis
+from events.broker.redis_slots import Command
 from events.broker.scripts import (
     APPEND,
     APPEND_DURABLE,
@@ -32,98 +28,22 @@ from events.broker.scripts import (
 )
 from events.conf import conf
 from events.event import Event, EventId, pack
-from events.exceptions import BrokerUnavailable
 from events.streams import Stream
-
-COMMAND_SECONDS = 5.0
-"""Longest wait for one round trip. `asyncio.timeout`, not redis-py's socket_timeout: that one swallows cancellations on 3.11."""
 
 SEED_CHUNK = 1000
 
 IDLE_SECONDS = 24 * 3600
 """How long a durable stream that nobody writes to stays in the broker, should its end never come here: the journal has it."""
 
-NO_NOTIFICATIONS = MaintNotificationsConfig(enabled=False)
-"""With them (their default) redis-py 8 hands out idle connections that the server has closed: one error each after an outage."""
-
-
-def _keep_alive(url: str) -> dict[str, Any]:
-    """TCP keep-alive, so that a broker that vanished without a word is noticed; unix sockets know no such thing."""
-    return {} if url.startswith("unix:") else {"socket_keepalive": True}
-
-
-def _queue(pipe: Any, calls: Sequence[Call]) -> None:
-    for script, keys, args in calls:
-        pipe.evalsha(HASHES[script], len(keys), *keys, *args)
-
-
-def _forgotten(answers: list[Any]) -> list[int]:
-    """Which calls did not run because the broker does not know their script."""
-    return [number for number, answer in enumerate(answers) if isinstance(answer, NoScriptError)]
-
-
-def _checked(answers: list[Any]) -> list[Any]:
-    for answer in answers:
-        if isinstance(answer, Exception):
-            raise answer
-    return answers
-
-
-@contextmanager
-def _reaching_redis() -> Iterator[None]:
-    try:
-        yield
-    except (RedisError, OSError, TimeoutError) as error:
-        raise BrokerUnavailable from error
-
-
-class RedisDoorbells(DoorbellListener):
-    """Doorbells over one pub/sub connection.
-
-    Commands are sent as they are: redis-py's `subscribe` would remember every stream ever watched.
-    """
-
-    def __init__(self, pubsub: Any, channel_of: Any) -> None:
-        self._pubsub = pubsub
-        self._channel_of = channel_of
-
-    async def add(self, stream: Stream) -> None:
-        """Sends SUBSCRIBE; its confirmation is handed out as a ring."""
-        with _reaching_redis():
-            await self._pubsub.execute_command("SUBSCRIBE", self._channel_of(stream.name))
-
-    async def remove(self, stream: Stream) -> None:
-        """Sends UNSUBSCRIBE."""
-        with _reaching_redis():
-            await self._pubsub.execute_command("UNSUBSCRIBE", self._channel_of(stream.name))
-
-    async def __aiter__(self) -> AsyncIterator[str]:
-        prefix = len(self._channel_of(""))
-        with _reaching_redis():
-            while True:
-                message = await self._pubsub.parse_response(block=True)
-                if message and message[0] in (b"subscribe", b"message"):
-                    yield message[1].decode()[prefix:]
-
 
 class RedisBroker(RedisLeases):
-    """The broker on Redis 7 or Valkey, at a URL. One per event loop; `append_now` may be used from any thread."""
+    """The broker on the Redis 7 or Valkey at a URL, or on a cluster of which it is a part.
 
-    def __init__(self, url: str) -> None:
-        self._url = url
-        pool = redis.asyncio.BlockingConnectionPool.from_url(
-            url,
-            max_connections=16,
-            timeout=COMMAND_SECONDS,
-            socket_timeout=None,
-            socket_connect_timeout=None,
-            **_keep_alive(url),
-            # Sent again after a lost answer, a publication would be there twice. The pool itself replaces dead idle connections.
-            retry=Retry(NoBackoff(), 0),
-            maint_notifications_config=NO_NOTIFICATIONS,
-        )
-        self._redis = redis.asyncio.Redis(connection_pool=pool)
-        self._blocking: redis.Redis | None = None
+    One per event loop; what ends in `_now` may be used from any thread.
+    """
+
+    def __init__(self, url: str, *, is_cluster: bool = False) -> None:
+        self._redis = RedisCluster(url) if is_cluster else RedisServer(url)
 
     # The braces keep a stream's keys in one slot of a Redis Cluster.
     def _key(self, stream: Stream) -> str:
@@ -133,44 +53,30 @@ class RedisBroker(RedisLeases):
         return [self._key(stream), f"{self._key(stream)}:meta"]
 
     def _channel(self, name: str) -> str:
-        return f"{conf.EVENTS_KEY_PREFIX}:bell:{name}"
+        return f"{conf.EVENTS_KEY_PREFIX}:bell:{{{name}}}"
 
     async def _run(self, calls: Sequence[Call]) -> list[Any]:
         """The answers of scripts, all sent in one round trip."""
-        with _reaching_redis():
-            async with asyncio.timeout(COMMAND_SECONDS):
-                answers = await self._execute(calls)
-                forgotten = _forgotten(answers)
-                if forgotten:
-                    for script in {calls[number][0] for number in forgotten}:
-                        await self._redis.script_load(script)
-                    again = await self._execute([calls[number] for number in forgotten])
-                    for number, answer in zip(forgotten, again, strict=True):
-                        answers[number] = answer
-                return _checked(answers)
-
-    async def _execute(self, calls: Sequence[Call]) -> list[Any]:
-        async with self._redis.pipeline(transaction=False) as pipe:
-            _queue(pipe, calls)
-            return list(await pipe.execute(raise_on_error=False))
+        async with in_time():
+            answers = await self._redis.ask([_by_hash(call) for call in calls])
+            forgotten = _forgotten(answers)
+            if forgotten:
+                _enter(answers, forgotten, await self._redis.ask([_whole(calls[number]) for number in forgotten]))
+            return _checked(answers)
 
     def _run_now(self, calls: Sequence[Call]) -> list[Any]:
         """`_run` for synchronous code."""
-        with _reaching_redis():
-            answers = self._execute_now(calls)
+        with reaching_redis():
+            answers = self._redis.ask_now([_by_hash(call) for call in calls])
             forgotten = _forgotten(answers)
             if forgotten:
-                for script in {calls[number][0] for number in forgotten}:
-                    self._blocking_client().script_load(script)
-                again = self._execute_now([calls[number] for number in forgotten])
-                for number, answer in zip(forgotten, again, strict=True):
-                    answers[number] = answer
+                _enter(answers, forgotten, self._redis.ask_now([_whole(calls[number]) for number in forgotten]))
             return _checked(answers)
 
-    def _execute_now(self, calls: Sequence[Call]) -> list[Any]:
-        with self._blocking_client().pipeline(transaction=False) as pipe:
-            _queue(pipe, calls)
-            return list(pipe.execute(raise_on_error=False))
+    async def _ask(self, *commands: Command) -> list[Any]:
+        """The answers to plain commands, in one round trip."""
+        async with in_time():
+            return _checked(await self._redis.ask(commands))
 
     async def append_durable(self, appends: Sequence[DurableAppend]) -> list[Appended]:
         """See `BaseBroker`. Sent again after an unknown outcome, it adds only what is not yet there."""
@@ -203,23 +109,16 @@ class RedisBroker(RedisLeases):
         if 0 < len(events) <= SEED_CHUNK:
             [answer] = await self._run([self._seed_call(stream, lease, events)])
             return Appended(answer.decode())
-        prepared = f"{self._key(stream)}:seed:{lease}"
-        with _reaching_redis():
-            async with asyncio.timeout(COMMAND_SECONDS * 4):
-                await self._redis.delete(prepared)
-                for start in range(0, len(events), SEED_CHUNK):
-                    async with self._redis.pipeline(transaction=False) as pipe:
-                        for event in events[start : start + SEED_CHUNK]:
-                            pipe.xadd(prepared, {"e": pack(event.type, event.data, event.at)}, id=str(event.id))
-                        await pipe.execute()
-                await self._redis.expire(prepared, 60)
         if not events:
             return Appended.OK
-        head = events[-1].id.major
-        args = [self._channel(stream.name), stream.name, lease, head]
+        prepared = f"{self._key(stream)}:seed:{lease}"
+        await self._ask((prepared, ("DEL", prepared)))
+        for start in range(0, len(events), SEED_CHUNK):
+            await self._ask(*(_added(prepared, event) for event in events[start : start + SEED_CHUNK]))
+        await self._ask((prepared, ("EXPIRE", prepared, 60)))
+        args = [self._channel(stream.name), stream.name, lease, events[-1].id.major]
         [answer] = await self._run([(SEED, [*self._keys(stream), prepared], args)])
-        with _reaching_redis():
-            await self._redis.expire(self._key(stream), IDLE_SECONDS)
+        await self._ask((prepared, ("EXPIRE", self._key(stream), IDLE_SECONDS)))
         return Appended(answer.decode())
 
     def seed_now(self, stream: Stream, lease: int, events: Sequence[Event]) -> Appended:
@@ -239,7 +138,7 @@ class RedisBroker(RedisLeases):
         calls: dict[Stream, Call] = {}
         for stream, packed in items:
             if stream not in calls:
-                args = [self._channel(stream.name), stream.name, conf.EVENTS_STREAM_MAXLEN, seconds]
+                args = [self._channel(stream.name), stream.name, _most(stream), seconds]
                 calls[stream] = (APPEND, [self._key(stream)], args)
             calls[stream][2].append(packed)
         return calls
@@ -257,7 +156,7 @@ class RedisBroker(RedisLeases):
     def _once_call(self, item: OnceAppend) -> Call:
         seconds = int(conf.EVENTS_REPLAY_MAX_AGE_HOURS * 3600)
         keys = [self._key(item.stream), f"{self._key(item.stream)}:once:{item.key}"]
-        args = [self._channel(item.stream.name), item.stream.name, conf.EVENTS_STREAM_MAXLEN, seconds, item.remember, item.packed]
+        args = [self._channel(item.stream.name), item.stream.name, _most(item.stream), seconds, item.remember, item.packed]
         return APPEND_ONCE, keys, args
 
     async def append_once(self, items: Sequence[OnceAppend]) -> list[EventId]:
@@ -287,66 +186,75 @@ class RedisBroker(RedisLeases):
         """See `BaseBroker`."""
         return [parse_id(raw) for raw in await self._run([(HEAD, [self._key(each)], []) for each in streams])]
 
-    @asynccontextmanager
-    async def doorbells(self) -> AsyncIterator[DoorbellListener]:
-        """See `BaseBroker`. Its own connection, without redis-py's silent reconnects: what rang meanwhile must be read."""
-        client = redis.asyncio.Redis.from_url(
-            self._url, socket_timeout=None, socket_connect_timeout=None, retry=Retry(NoBackoff(), 0), **_keep_alive(self._url)
-        )
-        try:
-            with _reaching_redis():
-                pubsub: Any = client.pubsub()
-                async with asyncio.timeout(COMMAND_SECONDS):
-                    await pubsub.connect()
-            yield RedisDoorbells(pubsub, self._channel)
-        finally:
-            await client.aclose(close_connection_pool=True)
+    def doorbells(self) -> AbstractAsyncContextManager[DoorbellListener]:
+        """See `BaseBroker`."""
+        return self._redis.doorbells(self._channel)
 
     def _lease_key(self, name: str) -> str:
         return f"{conf.EVENTS_KEY_PREFIX}:lease:{name}"
 
     async def touch(self, name: str, *, seconds: float) -> None:
         """See `BaseBroker`."""
-        with _reaching_redis():
-            async with asyncio.timeout(COMMAND_SECONDS):
-                await self._redis.set(self._lease_key(name), "1", px=int(seconds * 1000))
+        key = self._lease_key(name)
+        await self._ask((key, ("SET", key, "1", "PX", int(seconds * 1000))))
 
     async def alive(self, names: Sequence[str]) -> list[bool]:
         """See `BaseBroker`."""
         if not names:
             return []
-        with _reaching_redis():
-            async with asyncio.timeout(COMMAND_SECONDS):
-                return [value is not None for value in await self._redis.mget([self._lease_key(name) for name in names])]
+        keys = [self._lease_key(name) for name in names]
+        return [bool(answer) for answer in await self._ask(*((key, ("EXISTS", key)) for key in keys))]
 
     async def ping(self) -> None:
         """See `BaseBroker`."""
-        with _reaching_redis():
-            async with asyncio.timeout(COMMAND_SECONDS):
-                await self._redis.ping()
+        async with in_time():
+            await self._redis.ask_all("PING")
 
     async def facts(self) -> BrokerFacts:
-        """See `BaseBroker`."""
-        with _reaching_redis():
-            async with asyncio.timeout(COMMAND_SECONDS):
-                return facts_of(await self._redis.info("server", "persistence", "memory"))
-
-    def _blocking_client(self) -> redis.Redis:
-        if self._blocking is None:
-            self._blocking = redis.Redis.from_url(
-                self._url,
-                socket_timeout=COMMAND_SECONDS,
-                retry=redis.retry.Retry(NoBackoff(), 0),
-                maint_notifications_config=NO_NOTIFICATIONS,
-                **_keep_alive(self._url),
-            )
-        return self._blocking
+        """See `BaseBroker`. Of a cluster: the oldest version, what is wrong with any server, and what all hold together."""
+        async with in_time():
+            return facts_of(await self._redis.ask_all("INFO"))
 
     async def close(self) -> None:
         """See `BaseBroker`."""
-        await self._redis.aclose(close_connection_pool=True)
-        if self._blocking is not None:
-            self._blocking.close()
+        await self._redis.close()
+
+
+def _by_hash(call: Call) -> Command:
+    script, keys, args = call
+    return keys[0], ("EVALSHA", HASHES[script], len(keys), *keys, *args)
+
+
+def _whole(call: Call) -> Command:
+    """For a server that does not know the script: from then on it does."""
+    script, keys, args = call
+    return keys[0], ("EVAL", script, len(keys), *keys, *args)
+
+
+def _forgotten(answers: list[Any]) -> list[int]:
+    """Which calls did not run because the broker does not know their script."""
+    return [number for number, answer in enumerate(answers) if isinstance(answer, NoScriptError)]
+
+
+def _enter(answers: list[Any], numbers: list[int], again: list[Any]) -> None:
+    for number, answer in zip(numbers, again, strict=True):
+        answers[number] = answer
+
+
+def _checked(answers: list[Any]) -> list[Any]:
+    for answer in answers:
+        if isinstance(answer, Exception):
+            raise answer
+    return answers
+
+
+def _added(key: str, event: Event) -> Command:
+    return key, ("XADD", key, str(event.id), "e", pack(event.type, event.data, event.at))
+
+
+def _most(stream: Stream) -> int:
+    """About how many events a backlog keeps: that of an organisation has many writers, and readers who must not miss any."""
+    return conf.EVENTS_TOPIC_MAXLEN if stream.kind == "org" else conf.EVENTS_STREAM_MAXLEN
 
 
 def _ids_of(items: Sequence[tuple[Stream, str]], calls: dict[Stream, Call], answers: list[Any]) -> list[EventId]:

@@ -25,7 +25,7 @@ end
 redis.call('HSET', KEYS[2], 'head', string.format('%.0f', head))
 redis.call('EXPIRE', KEYS[1], ARGV[5])
 redis.call('EXPIRE', KEYS[2], ARGV[5])
-redis.call('PUBLISH', ARGV[1], ARGV[2])
+redis.call('SPUBLISH', ARGV[1], ARGV[2])
 return 'ok'
 """
 
@@ -46,7 +46,7 @@ local lease = tonumber(redis.call('HGET', KEYS[2], 'lease') or '0')
 if lease > tonumber(ARGV[3]) then redis.call('DEL', KEYS[3]) return 'stale' end
 redis.call('RENAME', KEYS[3], KEYS[1])
 redis.call('HSET', KEYS[2], 'lease', ARGV[3], 'head', ARGV[4])
-redis.call('PUBLISH', ARGV[1], ARGV[2])
+redis.call('SPUBLISH', ARGV[1], ARGV[2])
 return 'ok'
 """
 
@@ -57,7 +57,7 @@ if lease > tonumber(ARGV[3]) then return 'stale' end
 redis.call('DEL', KEYS[1])
 for i = 4, #ARGV do redis.call('XADD', KEYS[1], string.format('%.0f-0', i - 3), 'e', ARGV[i]) end
 redis.call('HSET', KEYS[2], 'lease', ARGV[3], 'head', string.format('%.0f', #ARGV - 3))
-redis.call('PUBLISH', ARGV[1], ARGV[2])
+redis.call('SPUBLISH', ARGV[1], ARGV[2])
 return 'ok'
 """
 
@@ -68,7 +68,7 @@ for i = 5, #ARGV do
   ids[#ids + 1] = redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[3], '*', 'e', ARGV[i])
 end
 redis.call('EXPIRE', KEYS[1], ARGV[4])
-redis.call('PUBLISH', ARGV[1], ARGV[2])
+redis.call('SPUBLISH', ARGV[1], ARGV[2])
 return ids
 """
 
@@ -122,7 +122,7 @@ if known then return known end
 local id = redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[3], '*', 'e', ARGV[6])
 redis.call('EXPIRE', KEYS[1], ARGV[4])
 redis.call('SET', KEYS[2], id, 'EX', ARGV[5])
-redis.call('PUBLISH', ARGV[1], ARGV[2])
+redis.call('SPUBLISH', ARGV[1], ARGV[2])
 return id
 """
 

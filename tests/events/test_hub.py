@@ -7,13 +7,14 @@ from itertools import pairwise
 
 import pytest
 import redis.asyncio
+from django.conf import settings as configured
 from django.test import override_settings
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from events.broker.base import Reading
 from events.broker.connect import connect
-from events.broker.redis import RedisDoorbells
+from events.broker.redis_server import RedisDoorbells
 from events.event import START
 from events.feed import KEEPALIVE, Feed
 from events.hub import Hub, close_hub, current_hub
@@ -86,15 +87,15 @@ async def disturb(broker, stream, valkey, rng, kinds):
                 await valkey.client_kill_filter(_type="pubsub")
             case "double":
                 for _ in range(rng.randint(1, 5)):
-                    await valkey.publish(broker._channel(stream.name), stream.name)
+                    await valkey.execute_command("SPUBLISH", broker._channel(stream.name), stream.name)
             case "foreign":
-                await valkey.publish(broker._channel("user:nobody"), "user:nobody")
+                await valkey.execute_command("SPUBLISH", broker._channel("user:nobody"), "user:nobody")
 
 
 async def exactness(seed, kinds, *, publishers=3, readers=5, count=15):
     rng = random.Random(seed)
     hub, stream, broker = current_hub(), a_backlog(), connect()
-    valkey = redis.asyncio.Redis.from_url(broker._url)
+    valkey = redis.asyncio.Redis.from_url(configured.REDIS_URL)
     total = []
 
     def done(client):
@@ -213,7 +214,7 @@ async def test_readers_that_joined_while_doorbells_were_set_up_are_rung(valkey, 
             await asyncio.sleep(0)
         await until(lambda: hub._listener is not None)
         await until(lambda: all(feed._waiter is not None for feed in feeds))
-        subscribed = {name.decode() for name in valkey.pubsub_channels("*")}
+        subscribed = {name.decode() for name in valkey.pubsub_shardchannels("*")}
         await until(lambda: subscribed_now(valkey) >= {hub.broker._channel(feed.stream.name) for feed in feeds})
         assert subscribed
         for feed in feeds:
@@ -225,7 +226,7 @@ async def test_readers_that_joined_while_doorbells_were_set_up_are_rung(valkey, 
 
 
 def subscribed_now(valkey):
-    return {name.decode() for name in valkey.pubsub_channels("*")}
+    return {name.decode() for name in valkey.pubsub_shardchannels("*")}
 
 
 async def first_of(feed):

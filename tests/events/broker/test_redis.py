@@ -1,12 +1,17 @@
+"""What is true of the broker on Redis alone; tests/contracts has what every broker does."""
+
 import asyncio
 
+import pytest
 import redis
 
 from events.broker.base import Appended, DurableAppend
 from events.broker.redis import IDLE_SECONDS
 from events.event import START, EventId
 from events.streams import Stream
-from tests.events.conftest import a_backlog, a_durable_stream, end, note, notes, numbers, packed, seqs, until
+from tests.events.conftest import BROKER, a_backlog, a_durable_stream, end, note, notes, numbers, packed, seqs, until
+
+pytestmark = pytest.mark.skipif(BROKER != "redis", reason="is about the broker on Redis")
 
 LIMIT = 100
 
@@ -130,10 +135,10 @@ class TestAway:
         assert await appended(broker, durable, notes(1, 2)) is Appended.OK
         assert numbers((await read(broker, stream)).events) == [1, 2, 3]
 
-    async def test_one_round_trip_for_many_streams(self, broker, valkey):
+    async def test_one_round_trip_for_many_streams(self, broker, valkey, redis_url):
         stream, ids = await filled(broker, 3)
         await read(broker, stream)
-        with redis.Redis.from_url(broker._url) as watching, watching.monitor() as monitor:
+        with redis.Redis.from_url(redis_url) as watching, watching.monitor() as monitor:
             await broker.read([(stream, START), (stream, ids[0])], limit=5)
             commands = []
             while not commands or b"marker" not in str(commands[-1]).encode():

@@ -22,6 +22,7 @@ from websockets.exceptions import WebSocketException
 
 from tests.live.conftest import MEASURED, USERS, log_in, measured
 from tests.live.processes import Stack, eventually
+from tests.patience import patiently
 
 FULL = os.environ.get("CHURN") == "full"
 SOCKETS, SECONDS, LEASE_SECONDS = (2000, 60.0, 20.0) if FULL else (300, 8.0, 4.0)
@@ -106,7 +107,7 @@ class Crowd:
 
     async def _until_leaving(self, seconds: float) -> None:
         with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
+            async with asyncio.timeout(patiently(seconds)):
                 await self.frozen.wait()
         if self.frozen.is_set():
             await self.leave.wait()
@@ -170,7 +171,7 @@ def left_over(stack: Stack) -> dict[str, Any]:
             for pattern in ("tl:{presence}:*", "tl:{boards}:*", "tl:{slots:*", "asgi*")
             for key in client.scan_iter(pattern)
         }
-        heard = {name.decode() for name in client.pubsub_channels("*")}
+        heard = {name.decode() for name in (*client.pubsub_channels("*"), *client.pubsub_shardchannels("*"))}
     boards = {key for key in keys if key.startswith("tl:{boards}")}
     owners = {key.removeprefix("tl:{boards}:").rpartition(":")[0] for key in boards}
     leases = keys - boards - {"tl:{presence}:epoch", "tl:{presence}:settling"}
