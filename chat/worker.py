@@ -14,6 +14,7 @@ from procrastinate.psycopg_connector import PsycopgConnector
 from chat.conf import conf
 from chat.runner import Runner, use_runner
 from chat.sweep import beat_seconds
+from events.webhook_worker import WebhookWorker
 from knowledge.ingester import current_ingester
 from notifications.worker import NotificationWorker
 
@@ -37,6 +38,8 @@ async def work(**options: Any) -> None:
     ingester.start()
     notifications = NotificationWorker()
     notifications.start()
+    webhooks = WebhookWorker()
+    webhooks.start()
     jobs = asyncio.create_task(_fetch_jobs(options, stopping), name="procrastinate")
     logger.info("The worker is ready.")
     try:
@@ -46,6 +49,7 @@ async def work(**options: Any) -> None:
         runner.closing = True
         jobs.cancel()
         await asyncio.gather(jobs, return_exceptions=True)
+        await webhooks.close()
         await notifications.close()
         await ingester.close()
         current_ingester.cache_clear()

@@ -40,3 +40,18 @@ class ApplicationChange:
 
 application_changed = Signal()
 """Carries `change`, an `ApplicationChange`."""
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointOff:
+    """That the server switched off an endpoint of an organisation, and why; `owner_pk` None: its owner is gone."""
+
+    organization_pk: int
+    owner_pk: int | None
+    endpoint_id: str
+    name: str
+    reason: str
+
+
+endpoint_switched_off = Signal()
+"""Carries `change`, an `EndpointOff`."""

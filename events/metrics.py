@@ -40,3 +40,14 @@ TASKS = Gauge(
 THREADS = Gauge(
     "throughline_threads", "Threads: a fixed number, however many connections there are.", multiprocess_mode="livesum"
 )
+WEBHOOK_EVENTS = Counter("throughline_webhook_events_total", "Events compared with the patterns of webhooks.")
+WEBHOOK_ATTEMPTS = Counter(
+    "throughline_webhook_attempts_total",
+    "Attempts to post an event to a webhook, by what came of the delivery (delivered, failed, dead, taken_over).",
+    ["outcome"],
+)
+WEBHOOK_SECONDS = Histogram(
+    "throughline_webhook_seconds",
+    "How long one attempt took, until the webhook answered or was given up.",
+    buckets=(0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15, 30),
+)

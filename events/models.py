@@ -4,9 +4,17 @@ from typing import ClassVar
 
 from django.db import models
 
-from events.webhook_models import WebhookInlet
+from events.webhook_models import WebhookDelivery, WebhookEndpoint, WebhookInlet, WebhookPosition
 
-__all__ = ["DurableStream", "JournalEvent", "OutboxEvent", "WebhookInlet"]
+__all__ = [
+    "DurableStream",
+    "JournalEvent",
+    "OutboxEvent",
+    "WebhookDelivery",
+    "WebhookEndpoint",
+    "WebhookInlet",
+    "WebhookPosition",
+]
 
 
 class DurableStream(models.Model):

@@ -6,17 +6,21 @@ from django.urls import include, path
 from events import connection_views, topic_views, webhook_views
 from events.views import PublishView, user_feed
 from realtime_project import pages, views
+from realtime_project.schema.views import AsyncApiView, OpenApiView
 
 urlpatterns = [
     path("healthz", views.healthz),
     path("readyz", views.readyz),
     path("metrics", views.metrics),
     path("admin/", admin.site.urls),
+    path("api/schema", OpenApiView.as_view()),
+    path("api/schema/events", AsyncApiView.as_view()),
     path("api/v1/auth/me", views.MeView.as_view()),
     path("api/v1/auth/", include("accounts.urls")),
     path("api/events", user_feed),
     path("api/v1/events", PublishView.as_view()),
     path("hooks/<str:inlet_id>", webhook_views.WebhookInletView.as_view()),
+    path("api/v1/webhooks", include("events.webhook_urls")),
     path("api/topics", topic_views.topic_stream),
     path("api/v1/topics/publish", topic_views.TopicPublishView.as_view()),
     path("ws/stats", connection_views.stats),
