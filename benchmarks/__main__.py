@@ -11,28 +11,29 @@ from benchmarks.processes import ROOT, BenchmarkError
 from benchmarks.scenarios import SCENARIOS
 from benchmarks.scenarios.base import Scenario
 from benchmarks.stores import Stores
-from benchmarks.systems import EventStream, PlainAsgi, StockChannels, System
+from benchmarks.systems import EventStream, PlainAsgi, SocketIo, StockChannels, System
 from benchmarks.throughline import Throughline, ThroughlineSockets
 
 PAGE = ROOT / "docs" / "reference" / "benchmarks.md"
 QUIET_PERCENT = 10
 """How much of the server's core others may have had, at most, in any run."""
-SYSTEMS: list[System] = [Throughline(), ThroughlineSockets(), EventStream(), StockChannels(), PlainAsgi()]
+SYSTEMS: list[System] = [Throughline(), ThroughlineSockets(), EventStream(), StockChannels(), SocketIo(), PlainAsgi()]
 
 
-def chosen_systems(names: str, stores: Stores) -> list[System]:
-    """The systems asked for (all by default), made ready; one that cannot be measured is said so and left out."""
-    ready = []
+def chosen_systems(names: str, stores: Stores) -> tuple[list[System], list[str]]:
+    """The systems asked for (all by default), made ready; and of those that cannot be measured, which and why."""
+    ready, left_out = [], []
     for system in SYSTEMS:
         if names and type(system).__name__ not in names.split(","):
             continue
         try:
             system.prepare(stores)
         except BenchmarkError as error:
-            print(f"{system.title} is left out: {error}", file=sys.stderr)
+            left_out.append(f"**{system.title} is left out:** {error}")
+            print(left_out[-1], file=sys.stderr)
             continue
         ready.append(system)
-    return ready
+    return ready, left_out
 
 
 def measure(scenarios: list[Scenario], systems: list[System], stores: Stores, *, quick: bool) -> tuple[table.Runs, list[str]]:
@@ -46,7 +47,7 @@ def measure(scenarios: list[Scenario], systems: list[System], stores: Stores, *,
                     continue
                 begun = time.monotonic()
                 try:
-                    figures = scenario.measure(system, stores, quick=quick)
+                    figures = scenario.run(system, stores, quick=quick, seed=repetition + 1)
                 except BenchmarkError as error:
                     print(f"{scenario.name}, {system.title}: {error}", file=sys.stderr)
                     failed.append(f"{scenario.name} {repetition + 1} of {system.title}")
@@ -108,15 +109,16 @@ def main() -> int:
     begun = time.monotonic()
     try:
         with Stores() as stores:
-            systems = chosen_systems(options.systems, stores)
+            systems, left_out = chosen_systems(options.systems, stores)
             runs, failed = measure(scenarios, systems, stores, quick=options.quick)
             text = table.render(scenarios, systems, runs)
-            whole = page(text, stores, warnings(runs, failed), quick=options.quick, minutes=(time.monotonic() - begun) / 60)
+            told = left_out + warnings(runs, failed)
+            whole = page(text, stores, told, quick=options.quick, minutes=(time.monotonic() - begun) / 60)
     except BenchmarkError as error:
         print(error, file=sys.stderr)
         return 1
     print(text)
-    print(*warnings(runs, failed), sep="\n")
+    print(*told, sep="\n")
     if not options.scenarios and not options.systems:
         PAGE.parent.mkdir(parents=True, exist_ok=True)
         PAGE.write_text(whole)

@@ -4,7 +4,9 @@ import json
 import os
 import subprocess
 import time
-from typing import Any
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Any, Self
 
 from benchmarks.processes import ROOT, BenchmarkError, python
 from benchmarks.readers import Readers
@@ -28,6 +30,43 @@ def publish(system: System, stores: Stores, *words: str, acks: int = -1, replay:
         raise BenchmarkError(f"The publisher of {system.title} failed:\n{done.stderr[-2000:]}")
     report: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return report
+
+
+class Publishing:
+    """A publisher that follows a schedule while something else happens. Enter: it has begun, at `began` (monotonic, s)."""
+
+    def __init__(self, system: System, stores: Stores, moments: Sequence[float], *, module: str, replay: bool = False) -> None:
+        self.began = 0.0
+        self._title = system.title
+        self._moments = moments
+        self._command = python("-m", "benchmarks.publisher", module, "--moments")
+        self._environment = {**os.environ, **system.environment(stores, replay=replay)}
+
+    def __enter__(self) -> Self:
+        self._process = subprocess.Popen(
+            self._command, cwd=ROOT, env=self._environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps(list(self._moments)))
+        self._process.stdin.close()
+        self.began = self._next_line()["began_ns"] / 1e9
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._process.kill()
+        self._process.wait()
+
+    def finish(self) -> None:
+        """Returns when all is published; raises BenchmarkError when that failed."""
+        self._next_line()
+
+    def _next_line(self) -> dict[str, Any]:
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if not line:
+            raise BenchmarkError(f"The publisher of {self._title} failed: it said above why.")
+        told: dict[str, Any] = json.loads(line)
+        return told
 
 
 def live(system: System, stores: Stores, *, readers: int, words: list[str], windowed: bool = False) -> Figures:

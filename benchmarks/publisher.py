@@ -2,9 +2,9 @@
 
 MODULE has `async def publish(events)`, which publishes a list of `{"n", "sent"}`, in order. Either `--window`
 events are in flight (published, not yet read by every reader: `--acks` is where readers tell), or `--rate` a
-second are published on an even schedule, or `--count` as fast as they go. Prints one line of JSON: `sent`,
-`stalled`, `began_ns` (CLOCK_MONOTONIC), `wall_s`, `cpu_s`, and how long each core worked
-meanwhile.
+second are published on an even schedule, or one at each of the `--moments` (seconds after the beginning, as JSON on
+standard input), or `--count` as fast as they go. Prints a line of JSON when it begins, `began_ns` (CLOCK_MONOTONIC), and
+one at the end: `sent`, `stalled`, `began_ns`, `wall_s`, `cpu_s`, and how long each core worked meanwhile.
 """
 
 import argparse
@@ -13,6 +13,7 @@ import importlib
 import json
 import os
 import struct
+import sys
 import time
 from collections.abc import Awaitable, Callable
 
@@ -85,6 +86,15 @@ async def keep_rate(publish: Publish, *, rate: float, seconds: float) -> dict[st
     return {"sent": count, "stalled": 0}
 
 
+async def keep_moments(publish: Publish, *, moments: list[float]) -> dict[str, int]:
+    """Publishes one event at each of these moments, in seconds after the beginning."""
+    start = time.monotonic()
+    for n, moment in enumerate(moments, start=1):
+        await asyncio.sleep(max(0.0, start + moment - time.monotonic()))
+        await publish(events(n, 1))
+    return {"sent": len(moments), "stalled": 0}
+
+
 async def preload(publish: Publish, *, count: int) -> dict[str, int]:
     """Publishes `count` events, 100 at a time."""
     for first in range(1, count + 1, 100):
@@ -98,16 +108,21 @@ async def main() -> None:
     parser.add_argument("--window", type=int, default=0)
     parser.add_argument("--acks", type=int, default=-1)
     parser.add_argument("--rate", type=float, default=0)
+    parser.add_argument("--moments", action="store_true")
     parser.add_argument("--count", type=int, default=0)
     parser.add_argument("--seconds", type=float, default=5)
     options = parser.parse_args()
     cores = (SERVER_CORE, LOAD_CORE)
     publish: Publish = importlib.import_module(options.module).publish
+    moments: list[float] = json.load(sys.stdin) if options.moments else []
+    print(json.dumps({"began_ns": time.monotonic_ns()}), flush=True)
     begun, cpu, busy = time.monotonic(), time.process_time(), [core_busy_seconds(core) for core in cores]
     if options.window:
         report = await keep_in_flight(publish, window=options.window, seconds=options.seconds, acks=options.acks)
     elif options.rate:
         report = await keep_rate(publish, rate=options.rate, seconds=options.seconds)
+    elif moments:
+        report = await keep_moments(publish, moments=moments)
     else:
         report = await preload(publish, count=options.count)
     spent = [core_busy_seconds(core) - then for core, then in zip(cores, busy, strict=True)]

@@ -38,7 +38,8 @@ class Readers:
     the last one. `tokens_per_second` makes an event one word of an answer.
     """
 
-    port: int
+    port: int | Sequence[int]
+    """Where the server listens; of several the first reader begins at the first, the second at the second, and so on."""
     count: int
     path: str = "/"
     headers: Sequence[str] = ()
@@ -51,6 +52,12 @@ class Readers:
     """Where to write the message id of each answer."""
     paths: Path | None = None
     """A file with a path a line, one for each reader, instead of `path`."""
+    frames: Path | None = None
+    """A file with a frame a line, one for each reader, which it sends first; it is open when `subscribed` has come."""
+    again: bool = False
+    """Whether readers that are cut off come back, at the next port, with their cursor."""
+    reopened: list[dict[str, Any]] = field(default_factory=list)
+    """With `again`: each time that all were back, how many had been cut off (`readers`) and how long it took (`seconds`)."""
     cores: Sequence[int] = (LOAD_CORE,)
     opened: dict[str, Any] = field(default_factory=dict)
     acks: int = -1
@@ -92,6 +99,8 @@ class Readers:
         """What the readers saw; waits for them."""
         while self.opened["event"] != "result":
             self.opened = self._next_report()
+            if self.opened["event"] == "reopened":
+                self.reopened.append(self.opened)
         return self.opened
 
     def _next_report(self) -> dict[str, Any]:
@@ -103,7 +112,17 @@ class Readers:
         return report
 
     def _words(self) -> list[str]:
-        words = ["--port", str(self.port), "--readers", str(self.count), "--path", self.path, "--seconds", str(self.seconds)]
+        ports = [self.port] if isinstance(self.port, int) else self.port
+        words = [
+            "--port",
+            ",".join(map(str, ports)),
+            "--readers",
+            str(self.count),
+            "--path",
+            self.path,
+            "--seconds",
+            str(self.seconds),
+        ]
         for header in self.headers:
             words += ["--header", header]
         if self.body is not None:
@@ -118,4 +137,8 @@ class Readers:
             words += ["--ids", str(self.ids)]
         if self.paths:
             words += ["--paths", str(self.paths)]
+        if self.frames:
+            words += ["--frames", str(self.frames)]
+        if self.again:
+            words += ["--again", "--opening", "1024"]
         return words

@@ -3,6 +3,7 @@
 import contextlib
 import importlib.util
 import os
+import shutil
 import subprocess
 from collections.abc import Iterator
 from typing import ClassVar
@@ -30,6 +31,8 @@ class System:
     """What uvicorn serves."""
     publisher: ClassVar[str]
     """Module with `publish(events)`."""
+    followed: ClassVar[str] = ""
+    """Module whose `publish` its `followers` hear, where that is another."""
     path: ClassVar[str]
     """What a reader asks for."""
     websocket: ClassVar[bool] = False
@@ -41,11 +44,17 @@ class System:
     """Whether it produces answers: it has a worker, and POST /stream."""
     idle_readers: ClassVar[int] = 1000
     """How many idle readers it is given; some keep a thread for each."""
+    port = 0
+    """Where the server of now listens."""
     catch_up_header: ClassVar[str | None] = None
     """Header of a reader that wants everything from the beginning; None: there is no replay."""
 
     def prepare(self, stores: Stores) -> None:
         """Once per run of the benchmarks: installs, migrates, makes credentials. Raises BenchmarkError when it cannot."""
+
+    def followers(self, port: int, count: int) -> list[str]:  # noqa: ARG002 - for subclasses
+        """The command that runs so many clients that come back after a cut, as its own do; empty: it has none."""
+        return []
 
     def environment(self, stores: Stores, *, replay: bool = False) -> dict[str, str]:  # noqa: ARG002 - for subclasses
         """Environment of the server and of the publisher; `replay`: events must be kept."""
@@ -62,13 +71,16 @@ class System:
     def serve(self, stores: Stores, *, cores: tuple[int, ...] = (SERVER_CORE,), replay: bool = False) -> Iterator[Server]:
         """A fresh server on empty stores."""
         stores.forget()
-        port = free_port()
-        command = python("-m", "uvicorn", self.application, "--host", "127.0.0.1", "--port", str(port))
-        command += ["--log-level", "warning", "--no-access-log", "--timeout-graceful-shutdown", "1", *self.options]
+        self.port = port = free_port()
         name = f"server-{type(self).__name__.lower()}"
-        with Process(name, command, environment=self.environment(stores, replay=replay), cores=cores) as process:
+        with Process(name, self.command(port), environment=self.environment(stores, replay=replay), cores=cores) as process:
             process.wait_for_port(port)
             yield Server(process, port)
+
+    def command(self, port: int) -> list[str]:
+        """What starts the server."""
+        command = python("-m", "uvicorn", self.application, "--host", "127.0.0.1", "--port", str(port))
+        return [*command, "--log-level", "warning", "--no-access-log", "--timeout-graceful-shutdown", "1", *self.options]
 
 
 class PlainAsgi(System):
@@ -89,6 +101,9 @@ class StockChannels(System):
     publisher = "benchmarks.peers.channels_stock.publish"
     path = "/ws/feed"
     websocket = True
+
+    def followers(self, port: int, count: int) -> list[str]:
+        return python("-m", "benchmarks.followers.sockets", f"ws://127.0.0.1:{port}{self.path}", str(count))
 
 
 class EventStream(System):
@@ -114,9 +129,42 @@ class EventStream(System):
         environment = super().environment(stores) | {"PYTHONPATH": f"{ROOT}:{self.packages}"}
         return environment | ({"EVENTSTREAM_STORAGE": "1"} if replay else {})
 
+    def followers(self, port: int, count: int) -> list[str]:
+        url = f"http://127.0.0.1:{port}{self.path}"
+        return python("-m", "benchmarks.followers.event_source", url, str(count), "stream-reset")
+
     def forget(self, stores: Stores) -> None:
         with psycopg.connect(stores.database_url) as database:
             database.execute("TRUNCATE django_eventstream_event, django_eventstream_eventcounter")
+
+
+class SocketIo(System):
+    """Socket.IO with connection state recovery, which only its server for Node.js has; kept beside ours."""
+
+    title = "Socket.IO"
+    publisher = "benchmarks.peers.socket_io.publish"
+    scenarios = ("drop",)
+    sources = ROOT / "benchmarks" / "peers" / "socket_io"
+    folder = DATA / "socket_io"
+
+    def prepare(self, stores: Stores) -> None:  # noqa: ARG002 - it needs none
+        if not (shutil.which("node") and shutil.which("npm")):
+            raise BenchmarkError("It needs Node.js 18 or newer, and npm.")
+        lock = self.folder / "node_modules" / ".package-lock.json"
+        self.folder.mkdir(parents=True, exist_ok=True)
+        for source in (*self.sources.glob("*.json"), *self.sources.glob("*.mjs")):
+            shutil.copy(source, self.folder)
+        if not lock.exists() or lock.stat().st_mtime < (self.sources / "package-lock.json").stat().st_mtime:
+            run(["npm", "ci", "--prefix", str(self.folder), "--no-audit", "--no-fund"], "Socket.IO cannot be installed")
+
+    def environment(self, stores: Stores, *, replay: bool = False) -> dict[str, str]:
+        return super().environment(stores, replay=replay) | {"BENCH_PORT": str(self.port)}
+
+    def command(self, port: int) -> list[str]:
+        return ["node", str(self.folder / "server.mjs"), str(port)]
+
+    def followers(self, port: int, count: int) -> list[str]:
+        return ["node", str(self.folder / "followers.mjs"), f"http://127.0.0.1:{port}", str(count)]
 
 
 def run(command: list[str], failure: str, environment: dict[str, str] | None = None) -> str:

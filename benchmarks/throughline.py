@@ -25,12 +25,13 @@ class Throughline(System):
     catch_up_header = "Last-Event-ID: 0"
     token = ""
     user = ""
+    organization = ""
 
     def prepare(self, stores: Stores) -> None:
         run(python("manage.py", "migrate", "--verbosity", "0"), "The product's tables cannot be made", self.environment(stores))
         made = run(python("-m", "benchmarks.peers.throughline.account"), "No account could be made", self.environment(stores))
         account = json.loads(made.splitlines()[-1])
-        self.token, self.user = account["token"], account["user"]
+        self.token, self.user, self.organization = account["token"], account["user"], account["organization"]
 
     def environment(self, stores: Stores, *, replay: bool = False) -> dict[str, str]:
         return super().environment(stores, replay=replay) | {
@@ -45,10 +46,15 @@ class Throughline(System):
             "CHAT_RUNNING_PER_USER": "0",
             "RUN_CONCURRENCY": "320",
             "BENCH_USER": self.user,
+            "BENCH_ORGANIZATION": self.organization,
         }
 
     def headers(self) -> list[str]:
         return [f"Authorization: Bearer {self.token}"]
+
+    def followers(self, port: int, count: int) -> list[str]:
+        url = f"http://127.0.0.1:{port}{self.path}"
+        return python("-m", "benchmarks.followers.event_source", url, str(count), "backlog.truncated", *self.headers())
 
     @contextlib.contextmanager
     def work(self, stores: Stores, *, cores: tuple[int, ...]) -> Iterator[Process]:
@@ -69,10 +75,15 @@ class ThroughlineSockets(Throughline):
     answers: ClassVar[bool] = False
     catch_up_header = None
     options = ("--ws", WEBSOCKETS)
-    scenarios = ("socket-fan-out",)
+    followed = "benchmarks.peers.throughline.publish_topics"
+    scenarios = ("socket-fan-out", "drop", "topic-load")
 
     def environment(self, stores: Stores, *, replay: bool = False) -> dict[str, str]:
         return super().environment(stores, replay=replay) | {"SOCKETS_PER_USER": "0"}
+
+    def followers(self, port: int, count: int) -> list[str]:
+        url, topic = f"ws://127.0.0.1:{port}/ws/events?token={self.token}", f"events.{self.organization}.bench.*.*.*"
+        return python("-m", "benchmarks.followers.sockets", url, str(count), topic)
 
 
 def settle_worker(worker: Process) -> None:

@@ -12,9 +12,10 @@ static const char *after_key(const char *text, size_t length, const char *key) {
     return *at == ' ' ? at + 1 : at;
 }
 
-static void note_id(const char *text, size_t length) {
+static void note_id(struct reader *r, const char *text, size_t length) {
     const char *id = after_key(text, length, "\"message_id\":");
-    if (id) fprintf(options.ids, "%.36s\n", id + 1);
+    if (id && options.ids) fprintf(options.ids, "%.36s\n", id + 1);
+    if (id && options.again) snprintf(r->message, sizeof r->message, "%s", id + 1);
 }
 
 static void take_words(struct reader *r, const char *text, size_t length, int64_t now) {
@@ -34,9 +35,9 @@ static void take_words(struct reader *r, const char *text, size_t length, int64_
 /* `text` is followed by a readable byte that is no digit (a line's or a frame's end). */
 static void take_data(struct reader *r, const char *text, size_t length) {
     int64_t now = now_ns();
-    if (options.ids && !r->identified) {
+    if ((options.ids || options.tokens_per_second > 0) && !r->identified) {
         r->identified = true;
-        note_id(text, length);
+        note_id(r, text, length);
     }
     if (options.tokens_per_second > 0) {
         take_words(r, text, length, now);
@@ -49,6 +50,10 @@ static void take_data(struct reader *r, const char *text, size_t length) {
 static void take_line(struct reader *r, const char *line, size_t length) {
     if (length == 0) {
         r->frame_has_data = false;
+        if (*r->coming) strcpy(r->cursor, r->coming), *r->coming = 0;
+    } else if (options.again && length > 3 && memcmp(line, "id:", 3) == 0) {
+        line += line[3] == ' ' ? 4 : 3, length -= line[-1] == ' ' ? 4 : 3;
+        snprintf(r->coming, sizeof r->coming, "%.*s", (int)length, line);
     } else if (length > 5 && memcmp(line, "data:", 5) == 0) {
         if (!r->frame_has_data) totals.frames++;
         r->frame_has_data = true;
@@ -109,6 +114,13 @@ static bool take_chunks(struct reader *r, const char *at, const char *end) {
     return true;
 }
 
+static void take_text_frame(struct reader *r, const char *text, size_t length) {
+    totals.frames++;
+    if (options.frame_count && memmem(text, length, "\"subscribed\"", 12)) mark_open(r);
+    take_data(r, text, length);
+    if (options.again) note_cursor(r, text, length);
+}
+
 /* The whole frames at the start of the carry (RFC 6455, 5.2; a server's are not masked). */
 static bool take_websocket(struct reader *r) {
     size_t used = 0;
@@ -127,7 +139,7 @@ static bool take_websocket(struct reader *r) {
         if (have < head + length) break;
         int opcode = f[0] & 15;
         if (opcode == 8) return false;
-        if (opcode == 1) totals.frames++, take_data(r, (const char *)f + head, length);
+        if (opcode == 1) take_text_frame(r, (const char *)f + head, length);
         if (opcode == 9 && length < 126) { /* answer a ping; a mask of zeros is a mask */
             unsigned char pong[6 + 125] = {0x8a, 0x80 | length};
             memcpy(pong + 6, f + head, length);
@@ -144,8 +156,8 @@ void mark_open(struct reader *r) {
     if (r->opened) return;
     r->opened = true;
     opening--;
-    open_count++;
-    totals.opened = now_ns();
+    note_open(r);
+    if (++open_count <= options.readers) totals.opened = now_ns();
 }
 
 bool take_body(struct reader *r, const char *bytes, size_t length) {

@@ -6,7 +6,7 @@
  * and notes how old each event was when it came out of the socket.
  *
  *   reader --port P --readers N [--path PATH] [--paths FILE] [--header "K: V"]... [--body TEXT]
- *          [--websocket] [--tokens PER_SECOND] [--until N] [--opening N] [--seconds S] [--acks FD] [--ids FILE]
+ *          [--websocket] [--frames FILE] [--again] [--tokens PER_SECOND] [--until N] [--opening N] [--seconds S] [--acks FD] [--ids FILE]
  *
  * It prints a line of JSON when all readers are open, and one at the end. On standard input
  * it takes "last N" (no event after N will come) and ends at the end of its input.
@@ -14,6 +14,9 @@
  * 0xffffffff when nobody has received anything for 300 ms: what is under way is taken as lost.
  * With --ids it writes the message id that each answer names, a line each; with --paths,
  * reader i asks for line i of that file.
+ * --port may be a list, P,Q,...: reader i begins at port i modulo their number. With --frames reader i sends line i of that
+ * file when its WebSocket is open, and counts as open when "subscribed" has come. With --again a reader that is cut off comes
+ * back, at the next port, with the cursor that it had (reconnecting.c); a line of JSON says when all are back.
  * With --tokens an event is one word "wK" or "wK@SENT" of an answer, however many a frame
  * holds; without SENT a word's age is its lateness against the even schedule.
  */
@@ -21,6 +24,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -39,31 +43,40 @@ static char input[READ_ROOM];
 
 static void close_reader(struct reader *r) {
     if (r->stage == CLOSED) return;
+    bool has_all = options.until && r->last >= options.until;
     if (!r->opened) opening--, totals.refused++;
-    if (r->opened && !(options.until && r->last >= options.until)) totals.dropped++;
+    if (r->opened && !has_all) totals.dropped++;
     close(r->fd);
     r->stage = CLOSED;
+    if (options.again && !has_all) {
+        lose(r, now_ns());
+        return;
+    }
     let_go(r);
 }
 
 static void open_reader(struct reader *r, int index) {
-    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(options.port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    int port = options.ports[r->port % options.port_count];
+    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     struct epoll_event event = {.events = EPOLLOUT, .data.u32 = index};
     r->fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
     if (r->fd < 0) fail("socket");
-    if (options.tokens_per_second > 0) r->arrivals = calloc(options.until, sizeof *r->arrivals);
+    if (options.tokens_per_second > 0 && !r->arrivals) r->arrivals = calloc(options.until, sizeof *r->arrivals);
     opening++;
-    if (connect(r->fd, (struct sockaddr *)&to, sizeof to) < 0 && errno != EINPROGRESS) fail("connect");
+    r->stage = CONNECTING;
+    if (connect(r->fd, (struct sockaddr *)&to, sizeof to) < 0 && errno != EINPROGRESS && errno != ECONNREFUSED) fail("connect");
     if (epoll_ctl(poller, EPOLL_CTL_ADD, r->fd, &event) < 0) fail("epoll_ctl");
 }
 
 static bool send_request(struct reader *r, int index) {
     static char request[1 << 16];
-    const char *path = options.path_count ? options.paths[index % options.path_count] : options.path;
-    int length = snprintf(request, sizeof request, "%s %s HTTP/1.1\r\nHost: 127.0.0.1:%d\r\n%s", options.body ? "POST" : "GET", path, options.port, options.headers);
+    const char *path = path_again(r, options.path_count ? options.paths[index % options.path_count] : options.path);
+    bool posts = options.body && !*r->message;
+    int length = snprintf(request, sizeof request, "%s %s HTTP/1.1\r\nHost: 127.0.0.1\r\n%s", posts ? "POST" : "GET", path, options.headers);
+    length += cursor_header(r, request + length, sizeof request - length);
     if (options.websocket)
         length += snprintf(request + length, sizeof request - length, "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n");
-    else if (options.body)
+    else if (posts)
         length += snprintf(request + length, sizeof request - length, "Content-Type: application/json\r\nContent-Length: %zu\r\n\r\n%s", strlen(options.body), options.body);
     else
         length += snprintf(request + length, sizeof request - length, "Accept: text/event-stream\r\n\r\n");
@@ -73,25 +86,39 @@ static bool send_request(struct reader *r, int index) {
     return write(r->fd, request, length) == length;
 }
 
+/* One masked text frame; a mask of zeros is a mask. */
+static bool send_frame(struct reader *r, const char *text) {
+    static unsigned char frame[1 << 16];
+    size_t length = strlen(text), head = length < 126 ? 2 : 4;
+    if (head + 4 + length > sizeof frame) return false;
+    frame[0] = 0x81;
+    frame[1] = 0x80 | (length < 126 ? length : 126);
+    frame[2] = length >> 8, frame[3] = length & 255; /* overwritten when it is short */
+    memset(frame + head, 0, 4);
+    memcpy(frame + head + 4, text, length);
+    return write(r->fd, frame, head + 4 + length) == (ssize_t)(head + 4 + length);
+}
+
 static bool take_head(struct reader *r, const char *bytes, size_t length) {
     keep(r, bytes, length);
     char *end = strstr(r->carry, "\r\n\r\n");
     if (!end) return true;
     const char *wanted = options.websocket ? "HTTP/1.1 101" : "HTTP/1.1 200";
     if (strncmp(r->carry, wanted, strlen(wanted)) != 0) {
-        if (!totals.refused) fprintf(stderr, "refused: %.600s\n", r->carry);
+        if (totals.refused < 3) fprintf(stderr, "refused: %.600s\n", r->carry);
         return false;
     }
     *end = 0;
     r->framing = options.websocket ? WEBSOCKET : strcasestr(r->carry, "\r\ntransfer-encoding: chunked") ? CHUNKED : PLAIN;
     r->stage = OPEN;
-    if (options.websocket) mark_open(r);
+    if (options.frame_count && !send_frame(r, options.frames[(r - readers) % options.frame_count])) return false;
+    if (options.websocket && !options.frame_count) mark_open(r);
     size_t head = end + 4 - r->carry, rest = r->carry_length - head;
     char *body = malloc(rest + 1);
     memcpy(body, r->carry + head, rest);
     body[rest] = 0;
     r->carry_length = 0;
-    bool alive = take_body(r, body, rest);
+    bool alive = take_body(r, body, rest); /* may keep the end of it */
     free(body);
     return alive;
 }
@@ -138,7 +165,11 @@ static void run(void) {
     epoll_ctl(poller, EPOLL_CTL_ADD, 0, &commands);
     totals.started = now_ns();
     for (;;) {
-        while (next_to_open < options.readers && opening < options.opening) open_reader(&readers[next_to_open], next_to_open), next_to_open++;
+        while (next_to_open < options.readers && opening < options.opening) {
+            readers[next_to_open].port = next_to_open;
+            open_reader(&readers[next_to_open], next_to_open), next_to_open++;
+        }
+        for (int back; opening < options.opening && (back = next_to_reopen(now_ns())) >= 0;) open_reader(&readers[back], back);
         int ready = epoll_wait(poller, events, 1024, 20);
         for (int i = 0; i < ready; i++) {
             if (events[i].data.u32 != UINT32_MAX) take_input(&readers[events[i].data.u32], events[i].data.u32);
@@ -155,16 +186,24 @@ static void run(void) {
     }
 }
 
-static void read_paths(const char *name) {
+static void read_lines(const char *name, char ***lines, int *count) {
     FILE *file = fopen(name, "r");
     char line[4096];
     if (!file) fail(name);
     while (fgets(line, sizeof line, file)) {
         line[strcspn(line, "\r\n")] = 0;
-        options.paths = realloc(options.paths, (options.path_count + 1) * sizeof *options.paths);
-        options.paths[options.path_count++] = strdup(line);
+        *lines = realloc(*lines, (*count + 1) * sizeof **lines);
+        (*lines)[(*count)++] = strdup(line);
     }
     fclose(file);
+}
+
+static void read_ports(const char *text) {
+    for (; *text && options.port_count < 8; text += *text == ',') {
+        char *rest;
+        options.ports[options.port_count++] = (int)strtol(text, &rest, 10);
+        text = rest;
+    }
 }
 
 static void read_options(int count, char **words) {
@@ -174,13 +213,18 @@ static void read_options(int count, char **words) {
             options.websocket = true;
             continue;
         }
+        if (!strcmp(name, "--again")) {
+            options.again = true;
+            continue;
+        }
         const char *value = i + 1 < count ? words[++i] : "";
-        if (!strcmp(name, "--port")) options.port = atoi(value);
+        if (!strcmp(name, "--port")) read_ports(value);
         else if (!strcmp(name, "--readers")) options.readers = atoi(value);
         else if (!strcmp(name, "--opening")) options.opening = atoi(value);
         else if (!strcmp(name, "--acks")) options.acks = atoi(value);
         else if (!strcmp(name, "--path")) options.path = value;
-        else if (!strcmp(name, "--paths")) read_paths(value);
+        else if (!strcmp(name, "--paths")) read_lines(value, &options.paths, &options.path_count);
+        else if (!strcmp(name, "--frames")) read_lines(value, &options.frames, &options.frame_count);
         else if (!strcmp(name, "--ids")) options.ids = fopen(value, "w");
         else if (!strcmp(name, "--body")) options.body = value;
         else if (!strcmp(name, "--until")) options.until = (uint32_t)atol(value);
@@ -196,6 +240,7 @@ static void read_options(int count, char **words) {
 
 int main(int count, char **words) {
     struct rlimit files;
+    signal(SIGPIPE, SIG_IGN); /* a server that is gone is seen when writing, too */
     read_options(count, words);
     getrlimit(RLIMIT_NOFILE, &files);
     files.rlim_cur = files.rlim_max;

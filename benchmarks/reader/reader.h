@@ -23,15 +23,20 @@ struct reader {
     char *carry;     /* an unfinished head, line or WebSocket frame */
     size_t carry_length, carry_room;
     int64_t *arrivals; /* --tokens: when each word came */
+    int port;          /* which of the ports it is at */
+    int64_t again_at;  /* --again: when it comes back */
+    bool lost;         /* --again: it was open, and is not */
+    char cursor[64], coming[64], message[37]; /* --again: the last whole event's id, that of the one being read; its answer */
 };
 
 struct options {
-    int port, readers, opening, acks;
+    int ports[8], port_count, readers, opening, acks;
     const char *path, *body;
     char **paths;
-    int path_count;
+    char **frames;
+    int path_count, frame_count;
     char headers[8192];
-    bool websocket;
+    bool websocket, again;
     double tokens_per_second, seconds;
     uint32_t until;
     FILE *ids;
@@ -66,6 +71,14 @@ void deliver(struct reader *r, uint32_t n, int64_t sent, int64_t now);
 void let_go(struct reader *r);
 void acknowledge(void);
 void report(void);
+
+/* reconnecting.c */
+void lose(struct reader *r, int64_t now);
+void note_open(struct reader *r);
+int next_to_reopen(int64_t now);
+const char *path_again(const struct reader *r, const char *path);
+int cursor_header(const struct reader *r, char *to, size_t room);
+void note_cursor(struct reader *r, const char *text, size_t length);
 
 /* framing.c */
 void keep(struct reader *r, const char *bytes, size_t length);

@@ -1,6 +1,6 @@
 """The scenarios: each module has `scenario`, which the command line finds by its name."""
 
-from benchmarks.scenarios import answers, catch_up, fan_out, latency, memory, retrieval, topics
+from benchmarks.scenarios import answers, catch_up, drop, fan_out, latency, memory, retrieval, topics
 from benchmarks.scenarios.base import Scenario
 
 SCENARIOS: list[Scenario] = [
@@ -10,6 +10,7 @@ SCENARIOS: list[Scenario] = [
     latency.scenario,
     memory.scenario,
     catch_up.scenario,
+    drop.scenario,
     answers.scenario,
     retrieval.scenario,
     topics.scenario,

@@ -35,3 +35,7 @@ class Scenario:
     def measure(self, system: System, stores: Stores, *, quick: bool) -> Figures:
         """One run."""
         raise NotImplementedError
+
+    def run(self, system: System, stores: Stores, *, quick: bool, seed: int) -> Figures:  # noqa: ARG002 - for those with chance
+        """The run with this number, from 1; what is drawn by chance is drawn from it, the same for every system."""
+        return self.measure(system, stores, quick=quick)

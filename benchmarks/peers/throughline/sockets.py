@@ -1,4 +1,4 @@
-"""The product with one more socket: what a stock consumer does, on our base. A user's feed, each event as a frame of its data."""
+"""The product's socket for topics, and one more: what a stock consumer does, on our base (a user's feed, each event a frame)."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -13,6 +13,7 @@ from events.consumers import BaseConsumer
 from events.event import Event
 from events.hub import current_hub
 from events.streams import Stream
+from events.topic_consumers import TopicsConsumer
 
 
 class FeedConsumer(BaseConsumer):
@@ -30,5 +31,5 @@ def frames(event: Event) -> Iterable[dict[str, Any]]:
     yield event.data
 
 
-sockets = URLRouter([path("ws/feed", FeedConsumer.as_asgi())])
+sockets = URLRouter([path("ws/feed", FeedConsumer.as_asgi()), path("ws/events", TopicsConsumer.as_asgi())])
 application = ProtocolTypeRouter({**asgi.application.application_mapping, "websocket": sockets})
