@@ -123,10 +123,14 @@ class Driver:
                 pause = await self._engine
         except LeaseLost:
             raise
-        except asyncio.CancelledError:
-            if not self._interrupted:
+        except asyncio.CancelledError as error:
+            if self._interrupted:
+                return self._ending
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
                 raise
-            return self._ending
+            # The engine's own, of something that it waited for. Let through, the run would stay open while its worker lives.
+            return self._failure(error, timed_out=False)
         except Exception as error:
             return self._failure(error, timed_out=clock.expired())
         if pause is not None:
@@ -135,7 +139,7 @@ class Driver:
             return Ending(Type.FAILED, "engine_incomplete", "The engine ended without saying that it was done.", True)
         return Ending(Type.COMPLETED, finish_reason=self._finish.reason)
 
-    def _failure(self, error: Exception, *, timed_out: bool) -> Ending:
+    def _failure(self, error: BaseException, *, timed_out: bool) -> Ending:
         if isinstance(error, EngineError):
             return Ending(Type.FAILED, error.code, error.message, error.retryable)
         if timed_out:
@@ -209,7 +213,8 @@ class Driver:
 
     async def _toolbox(self, chosen: BaseEngine) -> Toolbox:
         names = self.claim.tools if chosen.takes_tools and conf.CHAT_TOOL_ROUNDS else ()
-        return await toolbox_of(run_id=str(self.claim.message_id), names=names, requested_by=self.claim.requested_by)
+        claim = self.claim
+        return await toolbox_of(message_id=claim.message_id, lease=claim.lease, names=names, requested_by=claim.requested_by)
 
     async def _round(self, chosen: BaseEngine, request: EngineRequest) -> str:
         """What the engine writes until it is done, or asks for tools; its text is given."""

@@ -7,6 +7,8 @@ import secrets
 import socket
 import uuid
 
+from django.utils import timezone
+
 from accounts.threads import in_thread
 from chat.approvals import waiting
 from chat.conf import conf
@@ -151,8 +153,17 @@ class Runner:
             await asyncio.sleep(beat_seconds())
             try:
                 await in_thread(runs.beat, worker=self.name)
+                await self._disown_forgotten()
             except journal.UNREACHABLE as error:
                 logger.warning("No sign of life in Postgres: %s", error)
+
+    async def _disown_forgotten(self) -> None:
+        if self.closing:
+            return  # What it hands back now it drives no longer. A worker that is gone has no runs that are not swept.
+        now, driven = timezone.now(), [*self._driving, *self._claiming]
+        count = await in_thread(runs.disown_forgotten, worker=self.name, driven=driven, before=now)
+        if count:
+            logger.warning("%d runs were claimed without this worker hearing of it; a sweep goes on with them.", count)
 
     async def _touch_forever(self) -> None:
         while True:

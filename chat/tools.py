@@ -1,8 +1,10 @@
 """The tools of one answer: offered to its engine, called for it, and what came of each call."""
 
 import asyncio
+import uuid
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from accounts.caller import Caller
@@ -13,10 +15,13 @@ from chat.conf import conf
 from chat.engines.base import EngineError, ToolCall, ToolOffer
 from chat.engines.text import clean_json
 from chat.models import Approval
+from chat.services.responding import message_stream
+from events import journal
 from events.event import to_json
 from events.exceptions import translated
 from plugins.tools.arguments import problem_of
 from plugins.tools.calling import call as call_tool
+from plugins.tools.claims import Permit
 from plugins.tools.registry import Tool, tools
 
 TOLD_CHARS = 24_000
@@ -97,10 +102,13 @@ class Decided:
 class Toolbox:
     """The tools that one run may call, and calling them for the one who asked."""
 
-    def __init__(self, *, run_id: str, caller: Caller | None = None, known: dict[str, Tool] | None = None) -> None:
+    def __init__(
+        self, *, run_id: str, caller: Caller | None = None, known: dict[str, Tool] | None = None, permit: Permit | None = None
+    ) -> None:
         self._run_id = run_id
         self._caller = caller
         self._known = known or {}
+        self._permit = permit
 
     def offers(self) -> tuple[ToolOffer, ...]:
         """What the engine may ask for."""
@@ -136,7 +144,7 @@ class Toolbox:
     async def call(self, call: ToolCall, *, key: str) -> Outcome:
         """Makes one call; with the same `key` again, nothing is done twice.
 
-        Whatever is wrong with it is for the model to know, and to do better.
+        Whatever is wrong with it is for the model to know, and to do better. Raises `LeaseLost` when the run is someone else's.
         """
         tool = self._known.get(call.name)
         if tool is None or self._caller is None:
@@ -153,6 +161,7 @@ class Toolbox:
             run_id=self._run_id,
             call_id=call.call_id,
             idempotency_key=key,
+            permit=self._permit,
         )
         status = "completed" if result.ok else "error"
         return Outcome(status, clean_json(result.content), clean_json(result.error), result.execution_id)
@@ -161,8 +170,12 @@ class Toolbox:
         return call.fault or problem_of(call.arguments, tool.parameters)
 
 
-async def toolbox_of(*, run_id: str, names: Sequence[str], requested_by: int | None) -> Toolbox:
-    """The tools of these names that there are. Raises `EngineError` when the one who asked is gone."""
+async def toolbox_of(*, message_id: uuid.UUID, lease: int, names: Sequence[str], requested_by: int | None) -> Toolbox:
+    """The tools of these names that there are. Raises `EngineError` when the one who asked is gone.
+
+    Calls are begun only under `lease`: a worker that wakes up after its run was given away, or ended, must not act for it.
+    """
+    run_id = str(message_id)
     if not names:
         return Toolbox(run_id=run_id)
     if requested_by is None:
@@ -175,7 +188,8 @@ async def toolbox_of(*, run_id: str, names: Sequence[str], requested_by: int | N
             raise
         raise EngineError(f"context_{known.code}", known.message, retryable=known.http_status >= 500) from error
     there = tools()
-    return Toolbox(run_id=run_id, caller=caller, known={name: there[name] for name in names if name in there})
+    permit = partial(journal.hold, stream=message_stream(message_id), lease=lease)
+    return Toolbox(run_id=run_id, caller=caller, known={name: there[name] for name in names if name in there}, permit=permit)
 
 
 class CallNames:

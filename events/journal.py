@@ -51,6 +51,12 @@ def take_lease(*, stream: Stream) -> int:
     return int(row[0])
 
 
+def hold(*, stream: Stream, lease: int) -> None:
+    """Keeps a lease as it is until the caller's transaction ends. Raises `LeaseLost` when it is stale or the stream has ended."""
+    if _lock([stream.name]).get(stream.name, (0, -1))[1] != lease:
+        raise LeaseLost
+
+
 def append(batches: Sequence[tuple[Stream, int, Sequence[Event]]]) -> list[bool]:
     """Writes batches of (stream, lease number, events) in one transaction; False for those whose lease is stale.
 

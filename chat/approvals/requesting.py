@@ -95,6 +95,8 @@ def request(*, message_id: uuid.UUID, batch: Batch, continuation: dict[str, Any]
         run = Run.objects.select_for_update(of=("self",)).select_related("message__conversation__application").get(pk=message_id)
         if run.stop_requested_at is not None:
             raise StopRequested
+        if run.status == Run.Status.AWAITING_APPROVAL and (run.continuation or {}).get("batch") == str(batch.id):
+            return  # The database took it, and its answer was lost: the writer tries until it hears one.
         run.status, run.worker = Run.Status.AWAITING_APPROVAL, ""
         run.continuation = clean_json(continuation | {"batch": str(batch.id)})
         run.save(update_fields=["status", "worker", "continuation"])

@@ -1,9 +1,9 @@
 """The life of a run in the database: claimed, kept alive, stopped, ended, found dead."""
 
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import connection, transaction
@@ -229,6 +229,16 @@ def disown(*, claim: Claim) -> None:
     Run.objects.filter(pk=claim.message_id, status=Run.Status.RUNNING, lease=claim.lease).update(worker="")
 
 
+def disown_forgotten(*, worker: str, driven: Collection[uuid.UUID], before: datetime) -> int:
+    """Leaves to the next sweep what is the worker's here, and not among those that it drove or claimed at `before`; how many.
+
+    A claim whose transaction the database took, and whose answer was lost with the connection, would stay open as long
+    as its worker lives. `before` is by the worker's clock, as is the time of the claim.
+    """
+    ours = Run.objects.filter(worker=worker, status=Run.Status.RUNNING, started_at__lt=before)
+    return ours.exclude(pk__in=driven).update(worker="")
+
+
 def settle(*, message_id: uuid.UUID, ending: Ending, snapshot: Snapshot) -> Callable[[], None]:
     """The final state of message and run, to be written in the transaction that writes the terminal event."""
 
@@ -407,7 +417,7 @@ def requeue_forgotten() -> int:
     with transaction.atomic():
         queued = list(
             Run.objects.select_for_update(skip_locked=True)
-            .filter(status=Run.Status.QUEUED, created_at__lt=before, stop_requested_at__isnull=True)
+            .filter(status=Run.Status.QUEUED, created_at__lt=before)
             .values_list("pk", flat=True)[:500]
         )
         if not queued:

@@ -24,7 +24,7 @@ class RawEngine(BaseEngine):
         self.requests.append(request)
         try:
             for part in self.parts:
-                if isinstance(part, Exception):
+                if isinstance(part, BaseException):
                     raise part
                 if isinstance(part, asyncio.Event):
                     await part.wait()

@@ -13,6 +13,7 @@ from events import journal
 from events.event import START
 from tests.chat.conftest import answered, ask, asked, ended, journaled, run_of, texts, types, until
 from tests.chat.raw_engine import ALIAS, FAILURE, RawEngine
+from tests.patience import patiently
 
 pytestmark = pytest.mark.usefixtures("stores")
 
@@ -85,7 +86,7 @@ async def test_ids_are_dense_and_the_broker_holds_the_same_events(runner, alice,
     cold = await in_thread(journal.read, stream, START)
     assert [event.id.major for event in cold] == list(range(1, len(cold) + 1))
 
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(patiently(5)):
         while (await broker.heads([stream]))[0] != cold[-1].id:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
     assert (await broker.read([(stream, START)], limit=1000))[0].events == cold
@@ -167,6 +168,13 @@ async def test_an_engine_that_cannot_answer_here_says_why(runner, alice, raw):
     assert (run.status, run.error, run.message.text) == ("failed", "Install the weights first.", "")
 
 
+async def test_an_engine_that_is_cancelled_from_within_is_a_failure_of_the_run(runner, alice, raw):
+    """By a library that cancels what it waits for, not by a stop: the run must not stay open while its worker lives."""
+    raw(TextDelta("a"), asyncio.CancelledError())
+    run, _ = await answered(runner, await in_thread(ask, alice))
+    assert (run.status, run.error_code, run.message.text) == ("failed", "engine_failed", "a")
+
+
 async def test_no_engine_and_an_unknown_engine_are_failures_of_the_run(runner, alice, settings):
     settings.CHAT_ENGINE = "none"
     run, _ = await answered(runner, await in_thread(ask, alice))
@@ -183,7 +191,7 @@ async def test_a_stop_closes_the_engine_within_a_second_and_keeps_the_text(runne
     await until(lambda: texts(journaled(message)) == "so far")
     assert RawEngine.streaming == 1
     await in_thread(runs.request_stop, caller=alice, message_id=message.pk)
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(patiently(1)):
         while RawEngine.streaming:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
     run = await ended(message)

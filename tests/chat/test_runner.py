@@ -4,6 +4,7 @@ import asyncio
 from urllib.parse import urlsplit
 
 import pytest
+from django.db import OperationalError
 from procrastinate.contrib.django.models import ProcrastinateJob
 
 from accounts.threads import in_thread
@@ -149,6 +150,27 @@ async def test_a_run_that_cannot_be_driven_is_left_to_the_sweep(stores, alice):
     await in_thread(Run.objects.update, worker="other")
     await in_thread(runs.disown, claim=stale)
     assert (await in_thread(run_of, message)).worker == "other"
+
+
+async def test_a_claim_of_which_the_worker_never_heard_is_left_to_the_sweep(stores, alice, settings, monkeypatch):
+    settings.RUN_LEASE_SECONDS = 1.0
+    claim = runs.claim
+
+    def claim_and_lose_the_answer(**given):
+        claim(**given)
+        raise OperationalError("the connection was lost during COMMIT")
+
+    runner = Runner()
+    await runner.start()
+    other = await speaking(runner, alice)
+    message = await asked(alice, HANG)
+    monkeypatch.setattr(runs, "claim", claim_and_lose_the_answer)
+    with pytest.raises(OperationalError):
+        await runner.answer(message.pk)
+    run = await ended(message)
+    assert (run.status, run.error_code) == ("failed", "producer_stale")
+    assert (await in_thread(run_of, other)).status == "running", "one that it drives is not disowned"
+    await runner.close()
 
 
 async def test_a_run_of_a_broker_that_is_away_begins_when_it_is_back(stores, alice, settings, redis_url):

@@ -4,21 +4,27 @@ import asyncio
 from contextlib import asynccontextmanager
 
 import pytest
+from django.db import OperationalError
 
 from accounts.threads import in_thread
 from chat.approvals import streaming
 from chat.approvals.deciding import Decision, decide
 from chat.approvals.deciding import decide_batch as decide_together
+from chat.engines.base import ToolCall
 from chat.models import Approval, Run
 from chat.runner import Runner
 from chat.services import answers, runs
 from chat.services.questions import message_stream
+from chat.services.runs import CANCELLED
+from chat.sweep import end_run
+from chat.tools import toolbox_of
+from events import journal
 from events.event import START
-from events.exceptions import Conflict, NotFound
+from events.exceptions import Conflict, LeaseLost, NotFound
 from events.feed import KEEPALIVE, Feed
 from events.hub import current_hub
 from plugins.tools.calling import call
-from tests.chat.approvals.conftest import PAY, pay, waiting
+from tests.chat.approvals.conftest import PAY, feed_of, pay, waiting
 from tests.chat.conftest import answered, asked, ended, journaled, run_of, types, until
 
 YES, NO = Decision(approved=True), Decision(approved=False)
@@ -236,6 +242,49 @@ async def test_a_worker_that_dies_after_the_call_is_followed_by_another_that_doe
     assert counting.paid == [PAY]
     assert run.message.text == 'Result: {"paid":5}'
     assert types(events).count("tool.result") == 1
+
+
+@pytest.mark.parametrize("given_away", [True, False], ids=["given to another worker", "ended"])
+async def test_a_worker_that_wakes_up_too_late_makes_no_call(runner, alice, application, counting, given_away):
+    """It slept between its claim and the call, and was taken for dead."""
+    message, (approval,) = await waiting(runner, alice)
+    await decided(alice, approval)
+    claim = await in_thread(runs.claim, message_id=message.pk, worker="asleep")
+    taken = await in_thread(runs.take_over, suspect=runs.Suspect(message.pk, "asleep", 100.0))
+    if given_away:
+        assert await in_thread(runs.resume, taken=taken)
+    else:
+        await end_run(runner._broker, taken, CANCELLED)
+    toolbox = await toolbox_of(message_id=message.pk, lease=claim.lease, names=("pay",), requested_by=alice.pk)
+    with pytest.raises(LeaseLost):
+        await toolbox.call(ToolCall("call_1", "pay", PAY), key=str(approval.pk))
+    assert counting.paid == []
+    run, _ = await finished(runner, message)
+    assert (run.status, counting.paid) == (("completed", [PAY]) if given_away else ("cancelled", []))
+
+
+async def test_a_request_that_was_written_although_nobody_heard_is_not_written_again(
+    runner, alice, application, counting, monkeypatch, redis_url, broker
+):
+    commit, lost = journal.commit, []
+
+    def commit_and_lose_the_answer(**given):
+        commit(**given)
+        if not lost:
+            lost.append(given)
+            raise OperationalError("the connection was lost during COMMIT")
+
+    monkeypatch.setattr(journal, "commit", commit_and_lose_the_answer)
+    message, approvals = await waiting(runner, alice)
+    await until(lambda: not runner._driving)
+    assert len(lost) == len(approvals) == 1
+    assert types(await in_thread(journaled, message)) == ["run.started", "tool.call", "approval.requested"]
+    hot = (await broker.read([(message_stream(message.pk), START)], limit=100))[0].events
+    assert types(hot)[-1] == "approval.requested", "those who read need not wait for a sweep"
+    assert len(feed_of(redis_url, alice, "tool.approval.required")) == 1
+    await decided(alice, approvals[0])
+    await finished(runner, message)
+    assert counting.paid == [PAY]
 
 
 async def test_a_run_is_not_given_to_workers_for_ever(runner, alice, application, settings):

@@ -190,14 +190,22 @@ def test_a_queued_run_without_a_job_is_deferred_again_after_a_while(alice):
     assert runs.requeue_forgotten() == 0
 
 
-def test_only_queued_runs_that_nobody_stopped_are_deferred_again(alice):
-    running, stopped, over = ask(alice), ask(alice), ask(alice)
+def test_only_queued_runs_are_deferred_again(alice):
+    running, over = ask(alice), ask(alice)
     claim(running)
-    runs.request_stop(caller=alice, message_id=stopped.pk)
     end(over, claim(over).lease)
     lose_jobs()
     Run.objects.update(created_at=timezone.now() - timedelta(minutes=5))
     assert runs.requeue_forgotten() == 0
+
+
+def test_a_queued_run_whose_stop_was_cut_off_is_deferred_again_for_a_worker_to_end_it(alice):
+    message = ask(alice)
+    runs.request_stop(caller=alice, message_id=message.pk)
+    lose_jobs()
+    Run.objects.update(created_at=timezone.now() - timedelta(minutes=5))
+    assert runs.requeue_forgotten() == 1
+    assert jobs_of(message) == 1
 
 
 @pytest.mark.parametrize(("heartbeat_age", "deferred"), [(5, 0), (120, 1)])

@@ -5,19 +5,21 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import uuid
 from datetime import timedelta
 
 import pytest
-from django.db import connection
+from django.db import OperationalError, connection
 from django.utils import timezone
 
 from accounts.verification import caller_of_user
 from events import journal
 from events.event import START
+from events.exceptions import LeaseLost
 from plugins.executions import execution_stream
 from plugins.models import BUILT_IN, Execution
-from plugins.tools import claims
+from plugins.tools import calling, claims
 from plugins.tools.calling import call
 from plugins.tools.claims import Call, Place
 from plugins.tools.registry import ToolError, tools
@@ -54,10 +56,33 @@ def test_a_tool_that_fails_is_a_result(called, counter):
     async def raise_it(arguments, context):
         raise {"": ZeroDivisionError(), "tool": ToolError("No such city."), "json": ToolError("")}[arguments.get("what", "")]
 
-    counter.doing = raise_it
+    counter.doing, counter.idempotent = raise_it, True
     assert called("count").error == "count failed unexpectedly; the reason is in the server's log."
     assert called("count", {"what": "tool"}).error == "No such city."
     assert called("count", {"what": "json"}).error == "It failed."
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError(), asyncio.CancelledError()])
+def test_what_may_not_be_repeated_and_fails_unexpectedly_is_unknown(called, counter, error):
+    """A tool may cancel what it waits for; the one who called it was not stopped by that."""
+
+    async def raise_it(arguments, context):
+        raise error
+
+    counter.doing = raise_it
+    result = called("count")
+    assert "may or may not have happened" in result.error
+    assert Execution.objects.get(pk=result.execution_id).status == "unknown"
+
+
+def test_a_result_that_cannot_be_shown_says_that_the_deed_was_done(called, counter):
+    async def much(arguments, context):
+        return "x" * 70_000
+
+    counter.doing = much
+    assert "It was done, though" in called("count").error
+    counter.idempotent = True
+    assert "Ask for less" in called("count").error
 
 
 @pytest.mark.parametrize("content", [object(), float("nan"), {1, 2}, "x" * 70_000])
@@ -204,6 +229,42 @@ def test_a_long_call_keeps_its_lease(caller, counter, settings):
     assert counter.count() == 1
 
 
+def test_a_lease_that_could_not_be_kept_is_kept_as_soon_as_the_database_is_back(caller, counter, settings, monkeypatch):
+    settings.PLUGINS_CALL_LEASE_SECONDS, settings.PLUGINS_TOOL_SECONDS = 3.0, 20.0
+    monkeypatch.setattr(calling, "RETRY_SECONDS", 0.01)
+    keep, away = claims.keep, iter(range(30))
+    kept = threading.Event()
+
+    def keep_later(**given):
+        if next(away, None) is not None:
+            raise OperationalError("the database is away")
+        assert keep(**given)
+        kept.set()
+        return True
+
+    async def until_kept(arguments, context):
+        # Were each try a third of a lease after the last, this would take longer than a tool may.
+        while not kept.is_set():  # noqa: ASYNC110 - set in another thread
+            await asyncio.sleep(0.02)
+        return "kept"
+
+    monkeypatch.setattr(claims, "keep", keep_later)
+    counter.doing = until_kept
+    one = {"name": "count", "arguments": {}, "caller": caller, "run_id": "r", "call_id": "c", "idempotency_key": new_key()}
+    assert asyncio.run(call(**one)).content == "kept"
+
+
+def test_a_call_that_is_not_permitted_any_more_is_not_begun(caller, counter):
+    def refuse():
+        raise LeaseLost
+
+    one = {"name": "count", "arguments": {}, "caller": caller, "run_id": "r", "call_id": "c", "idempotency_key": new_key()}
+    with pytest.raises(LeaseLost):
+        asyncio.run(call(**one, permit=refuse))
+    assert counter.count() == 0
+    assert not Execution.objects.exists()
+
+
 @pytest.mark.parametrize(("idempotent", "status"), [(True, "failed"), (False, "unknown")])
 def test_a_call_that_is_stopped_ends(caller, counter, idempotent, status):
     counter.idempotent = idempotent
@@ -232,13 +293,16 @@ def test_a_call_that_is_stopped_ends(caller, counter, idempotent, status):
 def test_calls_whose_run_never_came_back_are_ended_by_the_sweep(caller, counter):
     execution_id = claimed_by_the_dead(caller, new_key())
     living = claimed_by_the_dead(caller, new_key(), silent=False)
+    heard_soon = claimed_by_the_dead(caller, new_key())
+    Execution.objects.filter(pk=execution_id).update(held_until=timezone.now() - timedelta(minutes=1))
     counter.idempotent = True
     recent = claimed_by_the_dead(caller, new_key())
     forgotten = claimed_by_the_dead(caller, new_key())
     Execution.objects.filter(pk=forgotten).update(held_until=timezone.now() - claims.ABANDONED - timedelta(seconds=1))
     assert claims.end_silent() == 2
     found = dict(Execution.objects.values_list("pk", "status"))
-    assert found == {execution_id: "unknown", living: "running", recent: "running", forgotten: "failed"}
+    open_ = dict.fromkeys((living, heard_soon, recent), "running")
+    assert found == open_ | {execution_id: "unknown", forgotten: "failed"}
 
 
 def test_a_process_that_is_killed_between_the_deed_and_its_record(caller, called, counter, settings):
