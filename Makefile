@@ -1,6 +1,6 @@
 # Throughline: everything a person types. `make run` and `make test` need Python 3.11 or newer, and nothing else.
 
-.PHONY: run install test lint types bench
+.PHONY: run install test lint types bench soak
 
 run: ## Serve on http://127.0.0.1:8000 (HOST, PORT, DATA_DIR, ...: docs/reference/settings.md)
 	@requirements/install run model
@@ -21,6 +21,15 @@ lint: ## Style, format, and who may import whom
 types: ## mypy, strict
 	@requirements/install dev
 	@.venv/bin/mypy
+
+TIME ?= 600
+SEEDS ?= 1..10
+BROKER ?= redis
+SHRINK ?= 1800
+
+soak: ## Break everything, from seeds: `make soak TIME=600 SEEDS=1..10 BROKER=redis|nats`; report in .data/soak/
+	@requirements/install dev model
+	@EVENT_BROKER=$(BROKER) .venv/bin/python -m tests.faults --time $(TIME) --seeds $(SEEDS) --shrink $(SHRINK) --out .data/soak/$(BROKER)
 
 bench: ## Measure against other servers and print the table
 	@requirements/install run model bench

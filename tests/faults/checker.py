@@ -106,12 +106,9 @@ class _Walk:
             return
         self._newest[got.stream] = max(self._newest.get(got.stream, 0.0), sequence[index].asked_at)
         before = self._place.get(key, -1)
-        if key not in self._told:
-            if index <= before:
-                yield (
-                    ("doubled" if index == before else "disordered"),
-                    f"{_name(sequence[index])} came after {sequence[before].n}",
-                )
+        if key not in self._told and index <= before:
+            kind = "doubled" if index == before else "disordered"
+            yield kind, f"{_name(sequence[index])} came after {sequence[before].n}"
         skipped = sequence[before + 1 : index]
         if key in self._told:
             skipped = self._kept(skipped, got.at)

@@ -87,8 +87,11 @@ class Run:
         began = time.monotonic()
         try:
             self.topology.start()
+            self._say(f"seed {self._seed}: started after {time.monotonic() - began:.0f} s")
             await self._begin()
+            self._say(f"seed {self._seed}: clients are there after {time.monotonic() - began:.0f} s")
             await self._break()
+            self._say(f"seed {self._seed}: {len(self.done)} faults after {time.monotonic() - began:.0f} s")
             late = await self._make_peace()
             self._look_into_the_database()
             outcome = self._result(time.monotonic() - began)
@@ -188,7 +191,7 @@ class Run:
     async def _settle(self) -> None:
         """Returns once no answer waits for the end that a dead worker could not write."""
         deadline = time.monotonic() + patiently(SETTLE_SECONDS)
-        while time.monotonic() < deadline and await asyncio.to_thread(self.topology.has_orphans):
+        while await asyncio.to_thread(self.topology.has_orphans) and time.monotonic() < deadline:  # noqa: ASYNC110
             await asyncio.sleep(0.5)
 
     def _raise_what_failed(self) -> None:

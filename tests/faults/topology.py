@@ -149,7 +149,7 @@ class Topology(Stack):
                 return
 
     def has_orphans(self) -> bool:
-        """Whether the worker of a running answer is dead: until such an answer is ended, its last words are in the broker alone."""
+        """Whether a worker of a running answer is dead: until that is ended, its last words are in the broker alone."""
         pids = [f"-{child.pid}-" for name, child in self.processes.items() if name.startswith("worker") and child.pid]
         rows = self.query("SELECT worker FROM chat_run WHERE status = 'running'")
         return any(not any(pid in (worker or "") for pid in pids) for (worker,) in rows)

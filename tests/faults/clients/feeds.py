@@ -51,5 +51,7 @@ class TopicStreamReader:
         )
 
     def _take(self, frame: Frame) -> bool:
+        if frame.data["type"] == "subscribed":
+            self.history.add("open", what=f"recovered {frame.data['recovered']}: {frame.data['cursor']}")
         note_topic_frame(self.history, frame.data)
         return False

@@ -30,7 +30,7 @@ def note_topic_frame(history: History, frame: dict[str, Any]) -> None:
         history.add("owned", message_id=message_id, what=event["eventName"])
     if "publisher" in payload:
         place = _place_in(frame["id"], event["organizationId"])
-        history.add("event", stream=stream, id=place, publisher=payload["publisher"], n=payload["n"], what=frame["topic"])
+        history.add("event", stream=stream, id=place, publisher=payload["publisher"], n=payload["n"], what=frame["id"])
 
 
 def _place_in(cursor: str, organization: str) -> str:
@@ -69,6 +69,9 @@ class TopicSocketReader:
                 frame = json.loads(text)
                 if frame["type"] == "subscribed":
                     self.connections += 1
+                    self.history.add(
+                        "open", what=f"subscribed since {self._cursor}, recovered {frame['recovered']}: {frame['cursor']}"
+                    )
                     if set(frame["topics"]) & set(self._foreign):
                         self.history.add("event", stream=self._foreign[0], what="subscribed")
                 note_topic_frame(self.history, frame)

@@ -99,6 +99,7 @@ class Member:
         kind, id_ = frame["type"], str(frame.get("id") or "")
         if kind == "workspace_state":
             self.connections += 1
+            self.history.add("open", what=f"since {self._cursor}: {frame['cursor']}")
         elif kind == "backlog.truncated":
             self.history.add("notice", stream=self.stream, what=str(frame["reason"]))
         elif kind == "accepted":
