@@ -19,6 +19,7 @@ from accounts.models import ApiKey, Ticket, User
 from accounts.recent import find_caller, recent_callers
 from tests.accounts.conftest import PASSWORD, make_scope
 from tests.accounts.test_credentials import NAMES, QUERIES, VALUES, st
+from tests.patience import patiently
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -211,7 +212,7 @@ def test_a_caller_is_remembered_for_a_while_and_then_asked_about_again(alice, al
 
 
 def wait_until_refused(scope, *, within):
-    deadline = time.monotonic() + within
+    deadline = time.monotonic() + patiently(within)
     while time.monotonic() < deadline:
         try:
             caller_of(scope)

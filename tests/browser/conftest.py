@@ -99,7 +99,7 @@ def server(own_database: str, own_valkey: str, tmp_path_factory: pytest.TempPath
     finally:
         process.send_signal(signal.SIGTERM)
         try:
-            process.wait(30)
+            process.wait(patiently(30))
         except subprocess.TimeoutExpired:
             process.kill()
         log.close()

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from realtime_project.asgi import application
+from tests.patience import patiently
 
 SECONDS = 30
 
@@ -67,7 +68,7 @@ class Client:
             if until is not None and until(answer.body):
                 left.set()
 
-        async with asyncio.timeout(SECONDS):
+        async with asyncio.timeout(patiently(SECONDS)):
             await application(self._scope(method, target, raw, headers or {}), receive, send)
         return answer
 

@@ -17,6 +17,7 @@ from knowledge.models import Source
 from knowledge.services import sources
 from tests.chat.conftest import _person
 from tests.knowledge.conftest import add_text, ready
+from tests.patience import patiently
 
 TEA = "Green tea is steeped at eighty degrees. Black tea wants boiling water."
 COFFEE = "Espresso is pressed at nine bars. Filter coffee takes four minutes."
@@ -343,7 +344,7 @@ async def test_the_event_loop_goes_on_while_the_question_is_embedded(alice, sett
         settings.EMBEDDINGS_BASE_URL = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
         settings.EMBEDDINGS_TIMEOUT_SECONDS = 5
         await in_thread(kept, alice, "tea", TEA)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(patiently(10)):
             assert titles(await grounded(alice, "How hot is tea?", **rag("tea"))) == ["tea"]
     assert asked[-1] == "How hot is tea?"
 

@@ -17,6 +17,7 @@ from events.broker.base import Appended, DurableAppend
 from events.broker.redis import RedisBroker
 from events.event import START, Event, EventId
 from tests.chat.conftest import asked, journaled, run_of, texts, types
+from tests.patience import patiently
 
 pytestmark = pytest.mark.usefixtures("stores")
 
@@ -121,7 +122,7 @@ async def test_a_sweep_trusts_its_eyes_only_after_a_while(alice, broker, setting
     began = time.monotonic()
     await sweep.sweep()
     assert await status(message) == "running"
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(patiently(10)):
         while await status(message) == "running":
             await sweep.sweep()
     assert time.monotonic() - began >= 2 * settings.RUN_LEASE_SECONDS / 5
@@ -195,12 +196,12 @@ async def test_a_sweep_that_cannot_reach_the_database_is_tried_again(alice, brok
     sweep._steady_since = time.monotonic() - 1000
     await in_thread(rename, "worker", "laborer")
     task = asyncio.create_task(sweep.run_forever())
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(patiently(10)):
         while sweep._steady_since is not None:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
     await in_thread(rename, "laborer", "worker")
     sweep._steady_since = time.monotonic() - 1000
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(patiently(10)):
         while await status(message) == "running":  # noqa: ASYNC110
             await asyncio.sleep(0.01)
     task.cancel()

@@ -12,6 +12,7 @@ from chat.services import answers, runs
 from plugins.tools.registry import Tool, ToolError, register, unregister
 from tests.chat.conftest import answered, asked, journaled, run_of, texts, types, until
 from tests.chat.raw_engine import ALIAS, RawEngine
+from tests.patience import patiently
 from tests.providers import StubProvider
 
 SCHEMA = {
@@ -41,7 +42,7 @@ class Recorder:
         raise RuntimeError("a mistake in the tool")
 
     async def meets(self, arguments, context):
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(patiently(5)):
             await self.meet.wait()
         return "met"
 

@@ -15,6 +15,7 @@ from chat.runner import current_runner
 from chat.services import runs
 from chat.worker import work
 from tests.chat.conftest import ask, asked, ended, journaled, run_of, texts, until
+from tests.patience import patiently
 
 pytestmark = pytest.mark.usefixtures("stores")
 
@@ -28,7 +29,7 @@ async def worker(stores, settings):
     yield task
     if not task.done():
         os.kill(os.getpid(), signal.SIGTERM)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(patiently(20)):
             await task
 
 
@@ -54,7 +55,7 @@ async def test_what_was_asked_before_it_started_is_answered(stores, alice):
     for number, message in enumerate(messages):
         assert (await ended(message)).message.text == str(number)
     os.kill(os.getpid(), signal.SIGTERM)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(patiently(20)):
         await task
 
 
@@ -72,11 +73,11 @@ async def test_sigterm_lets_answers_end_and_hands_back_the_rest(worker, alice):
     slow = await asked(alice, {"text": "one"}, {"pause": 0.5}, {"text": " two"})
     silent = await asked(alice, {"hang": True})
     await until(lambda: texts(journaled(slow)) == "one" and run_of(silent).status == Run.Status.RUNNING)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(patiently(10)):
         while silent.pk not in current_runner()._drivers:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
     os.kill(os.getpid(), signal.SIGTERM)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(patiently(20)):
         await worker
     assert (await in_thread(run_of, slow)).message.text == "one two"
     assert (await in_thread(run_of, silent)).status == Run.Status.QUEUED

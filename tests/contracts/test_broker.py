@@ -10,6 +10,7 @@ from events.broker.base import Appended, DurableAppend, Entry, Here, OnceAppend
 from events.event import START, EventId
 from events.exceptions import BrokerUnavailable
 from tests.events.conftest import a_backlog, a_durable_stream, notes, numbers, packed, seqs, until
+from tests.patience import patiently
 
 LIMIT = 100
 
@@ -286,7 +287,7 @@ class TestDoorbells:
             listening = asyncio.create_task(bells(listener, heard))
             await until(lambda: heard)
             store.proxy.cut()
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(patiently(5)):
                 with pytest.raises(BrokerUnavailable):
                     await listening
 
@@ -297,7 +298,7 @@ class TestLeases:
         await broker.touch(name, seconds=30)
         assert await broker.alive([other, name]) == [False, True]
         await broker.touch(name, seconds=0.05)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(patiently(5)):
             while await broker.alive([name]) == [True]:  # noqa: ASYNC110 - time passes in the broker
                 await asyncio.sleep(0.01)
         assert await broker.alive([]) == []
@@ -341,7 +342,7 @@ class TestAway:
         await proxied.ping()
         store.proxy.freeze()
         for name, call in self.calls(proxied).items():
-            async with asyncio.timeout(3):
+            async with asyncio.timeout(patiently(3)):
                 assert isinstance(await error_of(call), BrokerUnavailable), name
         store.proxy.restore()
         # No later call may get an answer that was meant for one of those.
@@ -410,7 +411,7 @@ class TestSlots:
         for member in "ab":
             await broker.admit(name, member, slots=2, seconds=0.5, replays=0, window=1)
         await broker.keep_slots({name: ["a"]}, seconds=30)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(patiently(5)):
             while (await broker.admit(name, "c", slots=2, seconds=30, replays=0, window=1)).used_up:  # noqa: ASYNC110 - time passes in the broker
                 await asyncio.sleep(0.02)
         assert (await broker.admit(name, "d", slots=2, seconds=30, replays=0, window=1)).used_up
@@ -420,7 +421,7 @@ class TestSlots:
         admitted = [await broker.admit(name, str(n), slots=0, seconds=30, replays=2, window=1) for n in range(5)]
         assert [each.used_up for each in admitted] == ["", "", "replays", "replays", "replays"]
         assert all(0 < each.wait <= 1.1 for each in admitted[2:])
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(patiently(5)):
             while (await broker.admit(name, "x", slots=0, seconds=30, replays=2, window=1)).used_up:  # noqa: ASYNC110 - time passes in the broker
                 await asyncio.sleep(0.02)
 
@@ -466,7 +467,7 @@ class TestPresence:
         await broker.hold([entry("u", "1"), entry("v", "1"), entry("v", "2", "workspace:x")], seconds=0.2, epoch="")
         await broker.hold([entry("v", "2")], seconds=30, epoch="")
         left = []
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(patiently(5)):
             while len(left) < 2:
                 for users in await asyncio.gather(broker.take_out(), other.take_out()):
                     left += users
@@ -499,7 +500,7 @@ class TestBoards:
     async def test_a_board_runs_out_and_is_then_begun_anew(self, broker, store):
         owner = uuid.uuid4().hex
         await broker.post(owner, {"t": {"a": "1"}}, seconds=0.2, whole=True)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(patiently(5)):
             while await broker.boards(["t"]):  # noqa: ASYNC110 - time passes in the broker
                 await asyncio.sleep(0.02)
         assert not await broker.post(owner, {"t": {"b": "1"}}, seconds=30, whole=False)

@@ -4,6 +4,7 @@ import asyncio
 from urllib.parse import urlencode
 
 from tests.events.conftest import until
+from tests.patience import patiently
 
 
 class Exchange:
@@ -65,7 +66,7 @@ class Exchange:
 
     async def over(self, *, seconds=5):
         """Waits for the end of the response."""
-        async with asyncio.timeout(seconds):
+        async with asyncio.timeout(patiently(seconds)):
             await self.task
         return self
 

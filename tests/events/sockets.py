@@ -5,6 +5,7 @@ import json
 from urllib.parse import urlencode
 
 from tests.events.conftest import until
+from tests.patience import patiently
 
 
 class Socket:
@@ -79,7 +80,7 @@ class Socket:
 
     async def over(self, *, seconds=5):
         """Waits for the end; (code, reason) if the server closed it."""
-        async with asyncio.timeout(seconds):
+        async with asyncio.timeout(patiently(seconds)):
             await asyncio.wait([self.task])
         self.task.result()
         return self.closed

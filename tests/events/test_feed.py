@@ -9,6 +9,7 @@ from events.event import START, EventId
 from events.feed import KEEPALIVE, Feed
 from events.hub import close_hub, current_hub
 from tests.events.conftest import a_backlog, a_durable_stream, begin, delta, end, note, notes, numbers, packed, seqs, until
+from tests.patience import patiently
 
 
 def feed_of(hub, stream, cursor=START, **kwargs):
@@ -29,7 +30,7 @@ async def following(feed, into):
 async def collect(feed, count, *, seconds=10):
     """The next `count` events, and the reasons told on the way."""
     events, reasons = [], []
-    async with asyncio.timeout(seconds):
+    async with asyncio.timeout(patiently(seconds)):
         while len(events) < count:
             batch = await feed.next()
             assert batch is not None, f"ended after {len(events)} events"
@@ -92,7 +93,7 @@ async def test_live_text_ends_at_once_with_the_terminal_event(hub, journal_db):
     for n in range(1, 6):
         await hub.broker.append_durable([DurableAppend(stream, 1, [delta(n, str(n))])])
     await hub.broker.append_durable([DurableAppend(stream, 1, [end(6)], ended=True)])
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(patiently(5)):
         await task
     assert "".join(event.data.get("text", "") for batch in batches for event in batch.events) == "12345"
     assert batches[-1].terminal
@@ -135,7 +136,7 @@ class TestReplayLimit:
             first = await feed.next()
             await published(hub, stream, 10, 10)
             rest = []
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(patiently(5)):
                 while (batch := await feed.next()) is not None:
                     rest += numbers(batch.events)
         assert numbers(first.events) + rest == [1, 2, 3, 4, 5, 6]
@@ -198,7 +199,7 @@ class TestTruncation:
         async with feed_of(hub, stream) as feed:
             await collect(feed, 3)
             valkey.flushall()
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(patiently(5)):
                 batch = await feed.next()
             assert (batch.reason, batch.events) == ("expired", [])
         await close_hub()
@@ -224,7 +225,7 @@ class TestKeepAlive:
     async def test_a_quiet_feed_gives_a_sign_of_life(self, valkey, settings):
         settings.SSE_KEEPALIVE_SECONDS = 0.1
         hub, stream = current_hub(), a_backlog()
-        async with feed_of(hub, stream) as feed, asyncio.timeout(5):
+        async with feed_of(hub, stream) as feed, asyncio.timeout(patiently(5)):
             assert await feed.next() is KEEPALIVE
             assert await feed.next() is KEEPALIVE
             await published(hub, stream, 1, 1)
@@ -236,12 +237,12 @@ class TestKeepAlive:
     async def test_also_while_the_broker_is_away(self, valkey_proxy, settings):
         settings.SSE_KEEPALIVE_SECONDS = 0.1
         hub, stream = current_hub(), a_backlog()
-        async with feed_of(hub, stream) as feed, asyncio.timeout(10):
+        async with feed_of(hub, stream) as feed, asyncio.timeout(patiently(10)):
             assert await feed.next() is KEEPALIVE
             valkey_proxy.cut()
             assert await feed.next() is KEEPALIVE
             assert await feed.next() is KEEPALIVE
-        async with feed_of(hub, stream) as feed, asyncio.timeout(10):
+        async with feed_of(hub, stream) as feed, asyncio.timeout(patiently(10)):
             assert await feed.next() is KEEPALIVE
         valkey_proxy.restore()
         await close_hub()
@@ -255,9 +256,9 @@ class TestEnding:
         tasks = [asyncio.create_task(following(feed, into)) for feed, into in zip(feeds, batches, strict=True)]
         await until(lambda: all(feed._waiter is not None for feed in feeds))
         hub.end_feeds()
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(patiently(2)):
             await asyncio.gather(*tasks)
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(patiently(2)):
             late = feed_of(hub, streams[0])
             await following(late, [])
         assert hub.rings == {}
@@ -267,7 +268,7 @@ class TestEnding:
         task = asyncio.create_task(following(feed, batches))
         await until(lambda: feed._waiter is not None)
         feed.stop()
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(patiently(2)):
             await task
 
     async def test_stopping_a_feed_that_looks_again_ends_it(self, valkey_proxy):
@@ -281,7 +282,7 @@ class TestEnding:
         await until(lambda: feed._waiter is None)
         feed.stop()
         valkey_proxy.restore()
-        async with asyncio.timeout(3):
+        async with asyncio.timeout(patiently(3)):
             await task
         await close_hub()
 
@@ -306,7 +307,7 @@ class TestEnding:
             case "close":
                 await close_hub()
         valkey_proxy.restore()
-        async with asyncio.timeout(3):
+        async with asyncio.timeout(patiently(3)):
             await task
         await close_hub()
 
@@ -401,7 +402,7 @@ class TestEndsThatTheBrokerNeverHeardOf:
         task = asyncio.create_task(following(feed_of(hub, stream), batches))
         await until(lambda: sum(len(each.events) for each in batches) == 2)
         await in_thread(journal.end, stream=stream, lease=lease, events=[note(3), end(4)])
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(patiently(5)):
             await task
         assert [seq for each in batches for seq in seqs(each.events)] == [1, 2, 3, 4]
         await close_hub()
@@ -411,6 +412,6 @@ class TestEndsThatTheBrokerNeverHeardOf:
         stream, lease = await self.ended_in_journal_only(hub)
         await in_thread(journal.end, stream=stream, lease=lease, events=[note(3), end(4)])
         batches = []
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(patiently(5)):
             await following(feed_of(hub, stream, EventId(cursor, 0)), batches)
         assert [seq for each in batches for seq in seqs(each.events)] == list(range(cursor + 1, 5))

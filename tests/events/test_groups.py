@@ -7,6 +7,7 @@ import pytest
 from events.groups import Groups
 from events.hub import close_hub, current_hub
 from tests.events.conftest import until
+from tests.patience import patiently
 
 pytestmark = pytest.mark.usefixtures("valkey")
 
@@ -85,7 +86,7 @@ async def test_it_is_heard_again_once_the_layer_is_back(groups, monkeypatch, cap
         await groups.send("a", "lost")
     assert "away" in caplog.text
 
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(patiently(10)):
         while not one.heard:
             await groups.send("a", "x")
             await asyncio.sleep(0.05)
@@ -101,7 +102,7 @@ async def test_a_connection_that_was_lost_meanwhile_loses_no_frame(groups, valke
     valkey_proxy.cut()
     valkey_proxy.restore()
     await groups.send("a", "x")
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(patiently(5)):
         while (message := await asyncio.to_thread(heard.get_message, timeout=0.1)) is None:
             pass
     assert b"x" in message["data"]

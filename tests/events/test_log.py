@@ -10,6 +10,7 @@ from events.event import START, EventId
 from events.exceptions import BrokerUnavailable, JournalUnavailable, Unavailable
 from events.log import Log
 from tests.events.conftest import a_backlog, a_durable_stream, begin, end, note, notes, packed, seqs
+from tests.patience import patiently
 
 
 @pytest.fixture
@@ -199,6 +200,6 @@ async def test_nobody_waits_forever_for_a_log_that_is_closed(proxied_log, valkey
     waiting.append(asyncio.create_task(proxied_log.read(a_backlog(), START)))
     await asyncio.sleep(0)
     await proxied_log.close()
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(patiently(2)):
         answers = await asyncio.gather(*waiting, return_exceptions=True)
     assert all(isinstance(answer, Unavailable) for answer in answers)

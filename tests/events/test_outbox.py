@@ -14,6 +14,7 @@ from events.models import OutboxEvent
 from events.outbox import Sender, publish_with_commit
 from events.publishing import Publication, _broker
 from tests.events.conftest import a_backlog, a_durable_stream, numbers, until
+from tests.patience import patiently
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -41,7 +42,7 @@ def note_with_commit(stream, n):
 
 async def read_notes(feed, count):
     found = []
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(patiently(10)):
         while len(found) < count:
             found += numbers((await feed.next()).events)
     return found

@@ -12,6 +12,7 @@ from events.feed import Feed
 from events.hub import close_hub, current_hub
 from events.writer import Writer, drain
 from tests.events.conftest import DELTA, END, NOTE, a_durable_stream, begin, notes, seqs, until
+from tests.patience import patiently
 
 pytestmark = pytest.mark.usefixtures("journal_db")
 
@@ -47,7 +48,7 @@ async def cold(stream):
 
 async def reaches(read, count, *, seconds=10):
     """Waits until `read()` gives so many events, and returns them; a store that is just coming back may fail."""
-    async with asyncio.timeout(seconds):
+    async with asyncio.timeout(patiently(seconds)):
         while True:
             with contextlib.suppress(Unavailable):
                 if len(events := await read()) >= count:
@@ -187,7 +188,7 @@ class TestFencing:
         other.start()
         successor = await other.open(stream=each.stream, lease=await in_thread(journal.take_lease, stream=each.stream))
         each.append(NOTE.name, {"n": "too late"})
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(patiently(5)):
             await each.fenced.wait()
         with pytest.raises(LeaseLost):
             each.append(NOTE.name, {"n": "later still"})
@@ -257,7 +258,7 @@ class TestEnding:
         await until(lambda: each.busy.locked())
         assert [event.type for event in await hot(writer.broker, each.stream)] == [DELTA.name]
         postgres_proxy.restore()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(patiently(10)):
             await ending
         assert [event.type for event in await reaches(lambda: cold(each.stream), 2)] == [DELTA.name, END.name]
         assert [event.type for event in await hot(writer.broker, each.stream)] == [DELTA.name, END.name]
@@ -284,7 +285,7 @@ class TestEnding:
         say(each, "text", at_once=True)
         await reaches(lambda: hot(broker, each.stream), 1)
         valkey_proxy.cut()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(patiently(5)):
             await writer.end(each, events=[(END.name, {})])
         assert [event.type for event in await cold(each.stream)] == [DELTA.name, END.name]
         valkey_proxy.restore()
@@ -316,7 +317,7 @@ class TestEnding:
         ending = asyncio.create_task(writer.end(each, events=[(END.name, {})], also=also))
         await until(lambda: len(each.busy._waiters) == 2)
         each.busy.release()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(patiently(5)):
             await ending
         assert END.name not in [event.type for event in seen]
         assert await hot(writer.broker, each.stream) == await cold(each.stream)
@@ -490,7 +491,7 @@ async def test_readers_follow_a_writer_word_by_word(writer):
         say(each, f"{n} ")
         await asyncio.sleep(0.002)
     await writer.end(each, events=[(END.name, {})])
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(patiently(5)):
         await reading
     assert text_of(parts) == "".join(f"{n} " for n in range(50))
     assert parts[-1].type == END.name

@@ -15,6 +15,7 @@ from realtime_project.serving import binaries
 from realtime_project.serving.account import Account, for_postgres
 from realtime_project.serving.errors import ServingError
 from realtime_project.serving.postgres import EmbeddedPostgres
+from tests.patience import patiently
 
 
 @pytest.fixture
@@ -92,7 +93,7 @@ def test_a_server_that_outlived_its_starter_is_ended_and_its_data_used(postgres)
     try:
         assert again.start() != first
         assert again.child.pid != leftover
-        postgres.child.wait(5)
+        postgres.child.wait(patiently(5))
         assert postgres.child.exit_code is not None
     finally:
         again.stop()
@@ -127,7 +128,7 @@ def test_it_ends_when_the_process_that_started_it_is_killed(data_dir):
     ) as starter:
         pid = int(starter.stdout.readline())
         starter.send_signal(signal.SIGKILL)
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + patiently(20)
     while Path(f"/proc/{pid}").exists() and " Z " not in Path(f"/proc/{pid}/stat").read_text():
         assert time.monotonic() < deadline, "Postgres outlived its starter"
         time.sleep(0.05)

@@ -158,7 +158,7 @@ def test_it_serves_survives_and_starts_again_on_the_same_data(serve, data_dir):
     for text in ("uvicorn", "procrastinate"):
         victim = next(child for child in first.children() if text in " ".join(child.cmdline()))
         victim.kill()
-        victim.wait(10)
+        victim.wait(patiently(10))
         first.request("/healthz")
     first.wait_for("The worker process was ended by SIGKILL; it starts again")
     assert re.search(r"The web [12] process was ended by SIGKILL", first.said)
@@ -202,9 +202,9 @@ def test_open_streams_end_by_themselves_when_it_stops(serve):
         serving.process.send_signal(signal.SIGTERM)
         started = time.monotonic()
         rest = stream.read()  # raises when the response is cut instead of ended
-        assert time.monotonic() - started < 3
+        assert time.monotonic() - started < patiently(3)
     assert b"data" not in rest
-    assert serving.process.wait(60) == 0
+    assert serving.process.wait(patiently(60)) == 0
 
 
 def test_a_taken_port_is_one_sentence(data_dir):

@@ -4,6 +4,7 @@ import asyncio
 from contextlib import aclosing
 
 from chat.engines.base import BaseEngine, EngineError, EnginePart, EngineRequest, ReasoningDelta, TextDelta
+from tests.patience import patiently
 
 
 async def parts_of(engine: BaseEngine, question: str = "one two three", **fields) -> list[EnginePart]:
@@ -45,7 +46,7 @@ async def first_text_then_cancel(engine: BaseEngine, question: str = "one two th
                     came.set()
 
     task = asyncio.create_task(read())
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(patiently(60)):
         await came.wait()
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)

@@ -5,6 +5,7 @@ import pytest
 from chat.engines.base import Finish, Sources, Turn
 from chat.engines.extractive import NO_ANSWER, NOTICE, ExtractiveEngine, words_of
 from tests.chat.engines.answers import parts_of, text_of
+from tests.patience import patiently
 
 FRANCE = ("france.txt", "France is a country. The capital of France is Paris. Its wine costs 3.14 euros a glass.")
 SPAIN = ("spain.txt", "Spain lies to the south. Madrid is the capital of Spain!")
@@ -91,7 +92,7 @@ async def test_text_that_cannot_be_stored_is_cleaned() -> None:
 async def test_a_large_text_is_read_in_seconds_and_one_sentence_is_not_endless() -> None:
     began = time.monotonic()
     text = await answer("needle", attachments=(("big", "hay stack words here. " * 50_000 + "The needle " + "x" * 100_000 + "."),))
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < patiently(10)
     assert "The needle" in text
     assert len(text) < 2000
 

@@ -18,6 +18,7 @@ from chat.engines.base import EngineRequest, Finish, TextDelta, Turn, Usage
 from chat.engines.local import INSTALL, LocalEngine
 from chat.engines.openai import OpenAIEngine
 from tests.chat.engines.answers import failure_of, first_text_then_cancel, parts_of, text_of
+from tests.patience import patiently
 
 MISSING = LocalEngine().check()
 installed = pytest.mark.skipif(MISSING is not None, reason=str(MISSING))
@@ -109,7 +110,7 @@ async def test_more_answers_than_slots_all_come(engine: LocalEngine) -> None:
 async def test_a_cancelled_answer_gives_its_slot_back(engine: LocalEngine) -> None:
     for _ in range(3):
         await first_text_then_cancel(engine, LONG)
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(patiently(60)):
         assert text_of(await parts_of(engine, "Hello", options={"max_tokens": 4}))
 
 
@@ -186,8 +187,8 @@ def test_the_model_process_ends_with_its_worker_however_that_dies() -> None:
     with worker:
         process = psutil.Process(int(worker.stdout.readline()))
         worker.send_signal(signal.SIGKILL)
-        worker.wait(10)
-        process.wait(10)
+        worker.wait(patiently(10))
+        process.wait(patiently(10))
     assert not process.is_running()
 
 

@@ -9,6 +9,7 @@ import pytest
 from chat.engines.base import EngineError, EngineRequest, Finish, ReasoningDelta, Sources, TextDelta, ToolCall, ToolRound, Usage
 from chat.engines.scripted import ScriptedEngine
 from tests.chat.engines.answers import failure_of, parts_of, text_of
+from tests.patience import patiently
 
 
 async def play(*steps: dict):
@@ -81,7 +82,7 @@ async def test_tokens_without_a_rate_come_at_once() -> None:
 async def test_tokens_keep_their_rate() -> None:
     began = time.monotonic()
     assert len(await play({"tokens": 26, "per_second": 50})) == 27
-    assert 0.5 <= time.monotonic() - began < 0.7
+    assert 0.5 <= time.monotonic() - began < 0.5 + patiently(0.2)
 
 
 async def test_a_pause_pauses() -> None:
@@ -165,7 +166,7 @@ async def test_three_hundred_answers_keep_fifty_tokens_a_second_cheaply() -> Non
     took = await asyncio.gather(*(last_delay() for _ in range(300)))
     after = os.times()
     # 99 gaps of 20 ms; on a machine that is busy with other things.
-    assert 1.98 <= min(took) <= max(took) < 3
+    assert 1.98 <= min(took) <= max(took) < patiently(3)
     assert after.user + after.system - before.user - before.system < 1.5
 
 

@@ -17,6 +17,7 @@ from events.topic_event import TopicEvent, stored
 from events.topics import parse_topic
 from realtime_project.serving.nats import EmbeddedNats
 from tests.events.conftest import a_backlog, a_durable_stream, note, notes, numbers, packed, seqs
+from tests.patience import patiently
 from tests.proxies import Proxy
 from tests.wiping import wipe_nats
 
@@ -157,7 +158,7 @@ class TestTopics:
 
 
 async def until_read(broker, stream, count):
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(patiently(5)):
         while len(events := (await read(broker, stream)).events) < count:  # noqa: ASYNC110 - the publisher is another client
             await asyncio.sleep(0.01)
     return events

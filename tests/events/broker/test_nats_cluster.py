@@ -13,6 +13,7 @@ from realtime_project.serving.binaries import nats_server
 from realtime_project.serving.process import Child
 from tests.events.conftest import a_backlog, a_durable_stream, note, notes, numbers, packed
 from tests.live.processes import free_port
+from tests.patience import patiently
 
 COUNT = 60
 SECONDS = 30.0
@@ -42,7 +43,7 @@ def cluster(tmp_path):
 
 async def sooner_or_later(call):
     """What a call gives, made again while the broker is away."""
-    deadline = time.monotonic() + SECONDS
+    deadline = time.monotonic() + patiently(SECONDS)
     while True:
         try:
             return await call()

@@ -10,6 +10,7 @@ from events.broker.connect import connect
 from events.event import Event, EventId
 from events.streams import Stream
 from events.writer import Writer
+from tests.patience import patiently
 
 AT = 1_750_000_000_000
 
@@ -58,7 +59,7 @@ async def write(stream, lease, texts):
     opened = await writer.open(stream=stream, lease=lease)
     for block, text in enumerate(texts, 1):
         opened.append("text.delta", {"block": block, "text": text}, at_once=True)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(patiently(20)):
         while opened.unsent or opened.unjournaled or opened.head != len(texts):  # noqa: ASYNC110
             await asyncio.sleep(0.005)
     await writer.close()

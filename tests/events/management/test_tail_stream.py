@@ -18,6 +18,7 @@ from events.event import START
 from events.publishing import publish
 from events.writer import Writer
 from tests.events.management.streams import AT, journaled, new_journaled_stream, new_stream, written
+from tests.patience import patiently
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -162,7 +163,7 @@ async def test_a_durable_stream_is_followed_to_its_end():
     opened = await writer.open(stream=stream, lease=lease)
     opened.append("text.delta", {"block": 1, "text": "a"}, at_once=True)
     seen = []
-    async with asyncio.timeout(20), aclosing(inspecting.follow(stream=stream, cursor=START, live=True)) as batches:
+    async with asyncio.timeout(patiently(20)), aclosing(inspecting.follow(stream=stream, cursor=START, live=True)) as batches:
         async for batch in batches:
             seen += [event.type for event in batch.events]
             if seen == ["text.delta"]:

@@ -110,7 +110,7 @@ async def test_a_revoked_key_ends_open_sockets_of_all_processes_within_a_second(
             seconds = time.monotonic() - began
     measured("a revoked API key ends the sockets of two processes", seconds)
     assert outcomes == [(1008, "Invalid token")] * 2
-    assert seconds < 1
+    assert seconds < patiently(1)
 
 
 async def test_what_is_too_large_or_not_utf8_is_closed_with_a_reason(stack: Stack, tokens: dict[str, str]) -> None:

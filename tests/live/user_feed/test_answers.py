@@ -8,6 +8,7 @@ import pytest
 from tests.live.conftest import Client, words
 from tests.live.processes import Stack
 from tests.live.user_feed.wire import Connection, Person
+from tests.patience import patiently
 
 TOKENS = 60
 PER_SECOND = 20
@@ -62,7 +63,7 @@ async def test_an_answer_can_be_stopped_and_says_so(stack: Stack, alice: Client)
         asked = time.monotonic()
         assert (await alice.stop(message_id)).status_code == 202
         await connection.until(lambda seen: seen.over, within=5)
-    assert time.monotonic() - asked < 5
+    assert time.monotonic() - asked < patiently(5)
     assert connection.frames[-1].data == {"type": "end", "cancelled": True} | {
         key: value for key, value in connection.frames[-1].data.items() if key not in ("type", "cancelled")
     }

@@ -6,6 +6,7 @@ import time
 from tests.live.docsgpt_client import DocsGptClient
 from tests.live.processes import Stack
 from tests.live.user_feed.wire import Connection, Person, Publisher
+from tests.patience import patiently
 
 BUDGET = 30
 WINDOW = 60
@@ -34,15 +35,16 @@ async def test_of_40_reconnects_only_those_over_the_budget_are_refused_and_told_
 async def test_who_retries_all_the_time_is_let_in_again_when_the_window_has_moved_on(stack: Stack, person: Person, web_with):
     """The numbers of the defect: 3 in 2 s and a retry each second gave 200, 200, 200 and then 429 for ever."""
     address = web_with(EVENTS_REPLAY_BUDGET_REQUESTS_PER_WINDOW="3", EVENTS_REPLAY_BUDGET_WINDOW_SECONDS="2")
-    began, admitted = time.monotonic(), []
-    while time.monotonic() - began < 9:
-        if (await status_of_replay(address, person))[0] == 200:
-            admitted.append(time.monotonic() - began)
-        await asyncio.sleep(0.25)
-    assert len(admitted) >= 3 * 4
-    for first, fourth in zip(admitted, admitted[3:], strict=False):
-        assert fourth - first > 1.9, "more than 3 in 2 s"
-        assert fourth - first < 2 + 0.25 + 0.5, "kept out although the window had moved on"
+    admitted: list[tuple[float, float]] = []  # when it was asked, and when answered: it was let in at some time between
+    async with asyncio.timeout(patiently(20)):
+        while len(admitted) < 3 * 4:
+            asked = time.monotonic()
+            if (await status_of_replay(address, person))[0] == 200:
+                admitted.append((asked, time.monotonic()))
+            await asyncio.sleep(0.25)
+    for (first_asked, first), (fourth_asked, fourth) in zip(admitted, admitted[3:], strict=False):
+        assert fourth - first_asked > 1.9, "more than 3 in 2 s"
+        assert fourth_asked - first < 2 + 0.25 + patiently(0.5), "kept out although the window had moved on"
 
 
 async def test_retry_after_is_when_the_next_replay_is_admitted(stack: Stack, person: Person, web_with):
@@ -64,7 +66,7 @@ async def test_the_seeds_client_over_budget_recovers_within_one_window_and_misse
     spent = time.monotonic()
     async with DocsGptClient(stack.addresses[0], person.token, cursor=cursor) as client:
         await client.until(lambda seen: len(seen.events) == 3, within=WINDOW + 15)
-        assert time.monotonic() - spent < WINDOW + 12, "one window, and the pause that the client was in at its end"
+        assert time.monotonic() - spent < WINDOW + patiently(12), "one window, and the pause that the client was in at its end"
         assert client.statuses[0] == 429
         assert not client.dark
         ids += await publisher.publish(person)

@@ -13,6 +13,7 @@ import httpx
 from tests.live.processes import Stack, eventually
 from tests.live.user_feed.conftest import SLOT_SECONDS
 from tests.live.user_feed.wire import Connection, Person
+from tests.patience import patiently
 
 SLOTS = 8
 OPENED_AND_CLOSED = 1000
@@ -63,7 +64,7 @@ async def test_a_slot_is_free_at_once_when_the_client_has_left(stack: Stack, per
             return await status_of_one_more(stack, person, at=1) == 200
 
         await eventually(admitted, within=1, what="the slot to be free")
-    assert time.monotonic() - left < 1
+    assert time.monotonic() - left < patiently(1)
 
 
 async def test_1000_streams_opened_and_closed_quickly_leave_8_slots(stack: Stack, person: Person):
@@ -132,7 +133,7 @@ async def test_a_killed_server_blocks_its_users_no_longer_than_the_lease(stack: 
             return await status_of_one_more(stack, person, at=1) == 200
 
         await eventually(admitted, within=SLOT_SECONDS + 1, what="the slots of the dead process to be free")
-    assert time.monotonic() - killed <= SLOT_SECONDS + 0.5
+    assert time.monotonic() - killed <= SLOT_SECONDS + patiently(0.5)
 
 
 async def test_12_users_with_8_streams_each_exhaust_no_threads(stack: Stack, people: Callable[[], Person]):
@@ -146,7 +147,7 @@ async def test_12_users_with_8_streams_each_exhaust_no_threads(stack: Stack, peo
             asked = time.monotonic()
             response = await client.get(f"{stack.addresses[0]}/api/v1/auth/me", headers={"Authorization": "Bearer x"})
             assert response.status_code == 401
-            assert time.monotonic() - asked < 2
+            assert time.monotonic() - asked < patiently(2)
 
 
 async def test_a_client_that_reads_nothing_frees_its_slot_when_it_goes(stack: Stack, person: Person):
