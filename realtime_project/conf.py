@@ -50,7 +50,10 @@ class ProjectSettings(AppSettings):
     """Whether `manage.py serve` makes the demo organisation and users in a database without users."""
 
     PUBLIC_URL: str = ""
-    """The address under which people reach this server, such as https://ai.example.org, for links in mails."""
+    """The address under which people reach this server, such as https://ai.example.org, for links in mails. With https, cookies go over HTTPS only."""
+
+    HSTS_SECONDS: int = 86400
+    """With an https PUBLIC_URL: how long browsers are told to come over HTTPS only; 0: not told. Raise it when all is well."""
 
     EMAIL_URL: str = "smtp://localhost:25"
     """The mail server, such as smtp+tls://user:password@mail.example.org:587; consolemail:// prints mails instead."""

@@ -15,8 +15,10 @@ SECRETS = (
     re.compile(r"(\b(?:nats|tls)://)[^:/@\s]+(?=@)", re.IGNORECASE),
     # What an authorization server sends back with a browser.
     re.compile(r"([?&](?:code|state)=)[^&\s\"'<>#]+", re.IGNORECASE),
-    # Whoever has such a link decides.
-    re.compile(r"(/approvals/)(?=[^\s\"'?#]*:)[^\s\"'?#]+"),
+    # Whoever has such a link decides, or ends mails.
+    re.compile(r"(/(?:approvals|notifications/unsubscribe)/)(?=[^\s\"'?#]*(?::|%3A))[^\s\"'?#]+", re.IGNORECASE),
+    # What webhooks are signed with.
+    re.compile(r"(\bwhsec_)[A-Za-z0-9+/=_\-]+"),
     # A JSON web token without anything around it that says so.
     re.compile(r"(\beyJ)[A-Za-z0-9_\-]+\.[A-Za-z0-9_\-]+\.[A-Za-z0-9_\-]*"),
 )

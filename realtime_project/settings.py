@@ -165,6 +165,16 @@ CORS_ALLOW_HEADERS = ["authorization", "content-type", "last-event-id", "idempot
 CORS_EXPOSE_HEADERS = ["Retry-After", "Location", "x-workflow-run-id", "x-resumable-stream-id"]
 SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin"
 SESSION_COOKIE_HTTPONLY = True
+# Where people come over HTTPS, no cookie may ever go without it: whoever listens would have the session.
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = PUBLIC_URL.startswith("https://")
+SECURE_HSTS_SECONDS: int = given["HSTS_SECONDS"] if SESSION_COOKIE_SECURE else 0
+SILENCED_SYSTEM_CHECKS = [
+    # What subdomains do, and a list in browsers that hardly forgets, are for who owns the domain to decide.
+    "security.W005",
+    "security.W021",
+    # The proxy sends people on from http to https; here a proxy that does not say so would send them in circles.
+    "security.W008",
+]
 SESSION_COOKIE_SAMESITE = "Lax"
 try:
     LOGGING = logging_config(given["LOG_FORMAT"], given["LOG_LEVEL"])

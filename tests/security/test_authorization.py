@@ -12,7 +12,6 @@ import pytest
 
 from accounts.threads import in_thread
 from chat.models import ChatSession
-from tests.chat.conftest import hub_closed, stores  # noqa: F401 - fixtures
 from tests.security import people
 from tests.security.addresses import METHODS, of_the_admin, of_the_product, sockets
 from tests.security.asking import Person, everything_stored, open_socket
@@ -21,12 +20,6 @@ from tests.security.endpoints import ANY, ENDPOINTS, HOLDER, OWNER, PUBLIC, SOCK
 REFUSED = {401, 403, 404, 405}
 ADDRESSES = {each.pattern: each for each in of_the_product()}
 OPEN_IN_THE_ADMIN = {"admin/login/", "admin/logout/"}
-
-
-@pytest.fixture
-async def who(stores, hub_closed, settings):  # noqa: F811
-    settings.NOTIFICATIONS_RULES_MAX = settings.CHAT_RUNNING_PER_USER = 1000
-    return await in_thread(people.everybody)
 
 
 async def asking(who, *names):
