@@ -11,6 +11,7 @@ from chat.approvals import mails
 from chat.jobs import ANSWER_TASK, APPROVAL_MAIL_TASK, APPROVAL_MAILS_TASK, MAILS_QUEUE, RUNS_QUEUE
 from chat.runner import current_runner
 from events.retention import prune_journal
+from events.webhook_retention import prune_deliveries
 
 logger = logging.getLogger(__name__)
 
@@ -39,6 +40,13 @@ async def approval_mail(batch_id: str, user_pk: int) -> None:
 @app.periodic(cron="17 3 * * *")
 @app.task(name="events.prune", queue="maintenance")
 async def prune_message_events(timestamp: int) -> None:
-    """Deletes journals older than MESSAGE_EVENTS_RETENTION_DAYS, every night."""
+    """Deletes journals older than MESSAGE_EVENTS_RETENTION_DAYS, and webhook deliveries, every night."""
     pruned = await in_thread(prune_journal)
-    logger.info("Pruned %d events of %d streams (asked for at %d).", pruned.events, pruned.streams, timestamp)
+    deliveries = await in_thread(prune_deliveries)
+    logger.info(
+        "Pruned %d events of %d streams, and %d webhook deliveries (asked for at %d).",
+        pruned.events,
+        pruned.streams,
+        deliveries,
+        timestamp,
+    )

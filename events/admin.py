@@ -3,13 +3,11 @@
 import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from functools import cached_property
-from typing import Any, ClassVar
+from typing import Any
 from urllib.parse import urlencode
 
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
-from django.core.paginator import Paginator
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
@@ -22,14 +20,18 @@ from django.utils.timesince import timesince
 from events import (
     inspecting,
     webhook_admin,  # noqa: F401 - registers them
+    webhook_endpoint_admin,  # noqa: F401 - registers them
 )
 from events.connection_admin import connections_view
 from events.event import EVENT_TYPES, Event
 from events.exceptions import InvalidRequest, Unavailable
 from events.models import DurableStream, JournalEvent
+from events.read_only_admin import CappedPaginator, ReadOnlyAdmin
 from events.streams import KINDS, format_cursor
 
 EXCERPT_CHARS = 120
+
+__all__ = ["CappedPaginator", "ReadOnlyAdmin", "list_link", "live_link", "pretty_json", "row_link"]
 
 
 def pretty_json(value: object) -> SafeString:
@@ -55,46 +57,6 @@ def list_link(model: type[Model], text: str, **query: str) -> str:
 def live_link(name: str) -> str:
     """A link to what the log holds of a stream at this moment."""
     return format_html('<a href="{}?{}">{}</a>', reverse("admin:events_live"), urlencode({"stream": name}), name)
-
-
-class CappedPaginator(Paginator):  # type: ignore[type-arg]  # not generic when it runs
-    """Counts so far and no further: a whole count of a table with many millions of rows takes minutes."""
-
-    most = 100_000
-
-    @cached_property
-    def count(self) -> int:
-        """The number of rows, at most `most`."""
-        rows: Any = self.object_list
-        return int(rows.order_by()[: self.most].count())
-
-
-class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # not generic when it runs
-    """History: to be looked at, never added to, changed or deleted. Counts of large tables are capped."""
-
-    show_full_result_count = False
-    paginator = CappedPaginator
-    list_per_page = 50
-    matching: ClassVar[Any] = None
-    """What the search box finds, if not by `search_fields`: a `staticmethod` of rows and a text that gives those that fit."""
-
-    def get_search_results(self, request: HttpRequest, queryset: QuerySet[Any], search_term: str) -> tuple[QuerySet[Any], bool]:
-        """By `matching`, else as Django does."""
-        if self.matching is None:
-            return super().get_search_results(request, queryset, search_term)
-        return self.matching(queryset, search_term.strip()), False
-
-    def has_add_permission(self, request: HttpRequest) -> bool:  # noqa: ARG002 - Django's signature
-        """Never."""
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:  # noqa: ARG002
-        """Never."""
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:  # noqa: ARG002
-        """Never."""
-        return False
 
 
 @admin.register(DurableStream)

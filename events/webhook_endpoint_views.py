@@ -14,13 +14,13 @@ from events.models import WebhookDelivery
 from events.organizations import organization_named
 from events.paging import parse_id
 from events.webhook_serializers import (
-    DeliverySerializer,
-    EndpointFieldsSerializer,
-    EndpointSerializer,
-    EndpointWithSecretSerializer,
-    NewEndpointSerializer,
-    RotationSerializer,
-    WholeDeliverySerializer,
+    NewWebhookSerializer,
+    WebhookDeliverySerializer,
+    WebhookFieldsSerializer,
+    WebhookSecretSerializer,
+    WebhookSerializer,
+    WebhookWithSecretSerializer,
+    WholeWebhookDeliverySerializer,
 )
 
 ORGANIZATION = query("organization", str, "May be left out by who belongs to one only.")
@@ -54,25 +54,25 @@ class EndpointsView(WebhookView):
     """`GET /api/v1/webhooks?organization=&cursor=`, `POST`."""
 
     @extend_schema(
-        summary="List webhooks", parameters=[ORGANIZATION, CURSOR], responses={200: page_of(EndpointSerializer), 403: ""}
+        summary="List webhooks", parameters=[ORGANIZATION, CURSOR], responses={200: page_of(WebhookSerializer), 403: ""}
     )
     def get(self, request: Request) -> Response:
         """One page, newest first."""
         found, following = webhook_endpoints.list_endpoints(
             caller=caller_of(request), organization_id=_organization_of(request), cursor=request.query_params.get("cursor", "")
         )
-        return Response({"results": [EndpointSerializer(each).data for each in found], "next": following})
+        return Response({"results": [WebhookSerializer(each).data for each in found], "next": following})
 
     @extend_schema(
         summary="Register a webhook",
         description="Its secret is told in this answer, and never again.",
-        request=NewEndpointSerializer,
-        responses={201: EndpointWithSecretSerializer, 403: "", 404: "You belong to no such organisation.", 429: "Too many."},
+        request=NewWebhookSerializer,
+        responses={201: WebhookWithSecretSerializer, 403: "", 404: "You belong to no such organisation.", 429: "Too many."},
         examples=[NEW],
     )
     def post(self, request: Request) -> Response:
         """201 with the webhook and its secret."""
-        serializer = NewEndpointSerializer(data=request.data)
+        serializer = NewWebhookSerializer(data=request.data)
         serializer.is_valid(raise_exception=True)
         fields = dict(serializer.validated_data)
         made, secret = webhook_endpoints.create(
@@ -82,29 +82,29 @@ class EndpointsView(WebhookView):
             fields=fields,
         )
         made.refresh_from_db()
-        return Response(EndpointWithSecretSerializer(made, secret=secret).data, status=201)
+        return Response(WebhookWithSecretSerializer(made, secret=secret).data, status=201)
 
 
 class EndpointView(WebhookView):
     """`GET`, `PATCH`, `DELETE /api/v1/webhooks/<id>`."""
 
-    @extend_schema(summary="Get a webhook", responses={200: EndpointSerializer, 403: ""})
+    @extend_schema(summary="Get a webhook", responses={200: WebhookSerializer, 403: ""})
     def get(self, request: Request, webhook_id: str) -> Response:
         """One, without its secret."""
         found = webhook_endpoints.get(caller=caller_of(request), endpoint_id=parse_id(webhook_id))
-        return Response(EndpointSerializer(found).data)
+        return Response(WebhookSerializer(found).data)
 
     @extend_schema(
-        summary="Change a webhook", request=EndpointFieldsSerializer(partial=True), responses={200: EndpointSerializer, 403: ""}
+        summary="Change a webhook", request=WebhookFieldsSerializer(partial=True), responses={200: WebhookSerializer, 403: ""}
     )
     def patch(self, request: Request, webhook_id: str) -> Response:
         """The webhook as it is then."""
-        serializer = EndpointFieldsSerializer(data=request.data, partial=True)
+        serializer = WebhookFieldsSerializer(data=request.data, partial=True)
         serializer.is_valid(raise_exception=True)
         changed = webhook_endpoints.change(
             caller=caller_of(request), endpoint_id=parse_id(webhook_id), fields=dict(serializer.validated_data)
         )
-        return Response(EndpointSerializer(changed).data)
+        return Response(WebhookSerializer(changed).data)
 
     @extend_schema(summary="Delete a webhook", description="And its deliveries.", responses={204: nothing("Deleted."), 403: ""})
     def delete(self, request: Request, webhook_id: str) -> Response:
@@ -119,33 +119,35 @@ class RotationView(WebhookView):
     @extend_schema(
         summary="Replace a webhook's secret",
         description="The old one signs beside it for WEBHOOK_ROTATION_HOURS, unless `at_once` is true.",
-        request=RotationSerializer,
-        responses={200: EndpointWithSecretSerializer, 403: ""},
+        request=WebhookSecretSerializer,
+        responses={200: WebhookWithSecretSerializer, 403: ""},
     )
     def post(self, request: Request, webhook_id: str) -> Response:
         """The webhook and its new secret."""
-        serializer = RotationSerializer(data=request.data)
+        serializer = WebhookSecretSerializer(data=request.data)
         serializer.is_valid(raise_exception=True)
         endpoint, secret = webhook_endpoints.rotate(
             caller=caller_of(request), endpoint_id=parse_id(webhook_id), **serializer.validated_data
         )
-        return Response(EndpointWithSecretSerializer(endpoint, secret=secret).data)
+        return Response(WebhookWithSecretSerializer(endpoint, secret=secret).data)
 
 
 class TestEventView(WebhookView):
     """`POST /api/v1/webhooks/<id>/test`."""
 
-    @extend_schema(summary="Send a test event", request=None, responses={202: DeliverySerializer, 403: "", 409: OFF})
+    @extend_schema(summary="Send a test event", request=None, responses={202: WebhookDeliverySerializer, 403: "", 409: OFF})
     def post(self, request: Request, webhook_id: str) -> Response:
         """202 with the delivery."""
         made = webhook_deliveries.test(caller=caller_of(request), endpoint_id=parse_id(webhook_id))
-        return Response(DeliverySerializer(made).data, status=202)
+        return Response(WebhookDeliverySerializer(made).data, status=202)
 
 
 class DeliveriesView(WebhookView):
     """`GET /api/v1/webhooks/<id>/deliveries?status=&cursor=`."""
 
-    @extend_schema(summary="List deliveries", parameters=[STATUS, CURSOR], responses={200: page_of(DeliverySerializer), 403: ""})
+    @extend_schema(
+        summary="List deliveries", parameters=[STATUS, CURSOR], responses={200: page_of(WebhookDeliverySerializer), 403: ""}
+    )
     def get(self, request: Request, webhook_id: str) -> Response:
         """One page, newest first."""
         found, following = webhook_deliveries.list_deliveries(
@@ -154,7 +156,7 @@ class DeliveriesView(WebhookView):
             status=request.query_params.get("status", ""),
             cursor=request.query_params.get("cursor", ""),
         )
-        return Response({"results": [DeliverySerializer(each).data for each in found], "next": following})
+        return Response({"results": [WebhookDeliverySerializer(each).data for each in found], "next": following})
 
 
 class DeadDeliveriesView(WebhookView):
@@ -174,22 +176,22 @@ class DeadDeliveriesView(WebhookView):
 class DeliveryView(WebhookView):
     """`GET /api/v1/webhooks/<id>/deliveries/<delivery>`."""
 
-    @extend_schema(summary="Get a delivery", responses={200: WholeDeliverySerializer, 403: ""})
+    @extend_schema(summary="Get a delivery", responses={200: WholeWebhookDeliverySerializer, 403: ""})
     def get(self, request: Request, webhook_id: str, delivery_id: str) -> Response:
         """One, with what is posted."""
         found = webhook_deliveries.get(
             caller=caller_of(request), endpoint_id=parse_id(webhook_id), delivery_id=parse_id(delivery_id)
         )
-        return Response(WholeDeliverySerializer(found).data)
+        return Response(WholeWebhookDeliverySerializer(found).data)
 
 
 class RedeliveryView(WebhookView):
     """`POST /api/v1/webhooks/<id>/deliveries/<delivery>/redeliver`: whatever became of it."""
 
-    @extend_schema(summary="Send a delivery again", request=None, responses={202: DeliverySerializer, 403: "", 409: OFF})
+    @extend_schema(summary="Send a delivery again", request=None, responses={202: WebhookDeliverySerializer, 403: "", 409: OFF})
     def post(self, request: Request, webhook_id: str, delivery_id: str) -> Response:
         """202 with the delivery."""
         row = webhook_deliveries.redeliver_one(
             caller=caller_of(request), endpoint_id=parse_id(webhook_id), delivery_id=parse_id(delivery_id)
         )
-        return Response(DeliverySerializer(row).data, status=202)
+        return Response(WebhookDeliverySerializer(row).data, status=202)

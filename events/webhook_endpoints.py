@@ -69,7 +69,7 @@ def change(*, caller: Caller, endpoint_id: uuid.UUID, fields: Mapping[str, Any])
     was_enabled = endpoint.enabled
     _set(endpoint, fields)
     if endpoint.enabled and not was_enabled:
-        endpoint.since, endpoint.failing_since, endpoint.off_reason = _now(), None, ""
+        _begin_anew(endpoint)
     endpoint.save()
     return endpoint
 
@@ -98,8 +98,25 @@ def rotate(*, caller: Caller, endpoint_id: uuid.UUID, secret: str = "", at_once:
 
 
 @transaction.atomic
+def switch_on(endpoint: WebhookEndpoint) -> bool:
+    """Switches an endpoint on; False when it was on."""
+    found = WebhookEndpoint.objects.select_for_update().filter(pk=endpoint.pk, enabled=False).first()
+    if found is None:
+        return False
+    found.enabled = True
+    _begin_anew(found)
+    found.save()
+    return True
+
+
+def _begin_anew(endpoint: WebhookEndpoint) -> None:
+    """What happened while it was off is not told, and what failed is forgotten."""
+    endpoint.since, endpoint.failing_since, endpoint.off_reason = _now(), None, ""
+
+
+@transaction.atomic
 def switch_off(endpoint: WebhookEndpoint, *, reason: str) -> None:
-    """Switches an endpoint off that cannot be reached; its owner is told, once."""
+    """Switches an endpoint off, not at its owner's wish; he is told, once."""
     rows = WebhookEndpoint.objects.filter(pk=endpoint.pk, enabled=True)
     if rows.update(enabled=False, off_reason=reason[:LONGEST_REASON]):
         change = EndpointOff(endpoint.organization_id, endpoint.owner_id, str(endpoint.pk), str(endpoint), reason)

@@ -8,7 +8,7 @@ from accounts.bodies import TextField
 from events.models import WebhookDelivery, WebhookEndpoint
 
 
-class EndpointFieldsSerializer(serializers.Serializer[Any]):
+class WebhookFieldsSerializer(serializers.Serializer[Any]):
     """The body of a new webhook; a change names only what changes. What each may say is known to `events.webhook_endpoints`."""
 
     url = TextField(help_text="Where events are posted: https://, without user name and fragment.")
@@ -18,20 +18,20 @@ class EndpointFieldsSerializer(serializers.Serializer[Any]):
     enabled = serializers.BooleanField(required=False)
 
 
-class NewEndpointSerializer(EndpointFieldsSerializer):
+class NewWebhookSerializer(WebhookFieldsSerializer):
     """And the secret, for those who have one already."""
 
     secret = TextField(required=False, help_text="`whsec_` and base64 of 16 to 128 bytes; without it one is made.")
 
 
-class RotationSerializer(serializers.Serializer[Any]):
+class WebhookSecretSerializer(serializers.Serializer[Any]):
     """A new secret for a webhook."""
 
     secret = TextField(required=False, help_text="`whsec_` and base64 of 16 to 128 bytes; without it one is made.")
     at_once = serializers.BooleanField(required=False, help_text="Whether the old secret signs no more from now on.")
 
 
-class EndpointSerializer(serializers.Serializer[WebhookEndpoint]):
+class WebhookSerializer(serializers.Serializer[WebhookEndpoint]):
     """A webhook as admins see it; its secret is never told again."""
 
     id = serializers.UUIDField()
@@ -48,7 +48,7 @@ class EndpointSerializer(serializers.Serializer[WebhookEndpoint]):
     created_at = serializers.DateTimeField()
 
 
-class EndpointWithSecretSerializer(EndpointSerializer):
+class WebhookWithSecretSerializer(WebhookSerializer):
     """A webhook whose secret is told, this once."""
 
     secret = serializers.CharField()
@@ -59,10 +59,10 @@ class EndpointWithSecretSerializer(EndpointSerializer):
 
     def to_representation(self, instance: WebhookEndpoint) -> dict[str, Any]:
         """The endpoint, and what its row does not hold."""
-        return dict(EndpointSerializer(instance).data) | {"secret": self._secret}
+        return dict(WebhookSerializer(instance).data) | {"secret": self._secret}
 
 
-class DeliverySerializer(serializers.Serializer[WebhookDelivery]):
+class WebhookDeliverySerializer(serializers.Serializer[WebhookDelivery]):
     """A delivery, and how its last attempt went."""
 
     id = serializers.UUIDField()
@@ -83,7 +83,7 @@ class DeliverySerializer(serializers.Serializer[WebhookDelivery]):
         return row.next_attempt.isoformat().replace("+00:00", "Z") if row.status in WebhookDelivery.OPEN else None
 
 
-class WholeDeliverySerializer(DeliverySerializer):
+class WholeWebhookDeliverySerializer(WebhookDeliverySerializer):
     """And what is posted."""
 
     body = serializers.CharField()

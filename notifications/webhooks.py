@@ -10,7 +10,8 @@ def switched_off(change: EndpointOff) -> None:
     """Tells its owner while he is a member (or of the staff), else the admins of the organisation."""
     members = User.objects.filter(is_active=True, memberships__organization=change.organization_pk)
     staff = User.objects.filter(is_active=True, is_staff=True)
-    owner = members.filter(pk=change.owner_pk).first() or staff.filter(pk=change.owner_pk).first()
+    pks = [change.owner_pk] if change.owner_pk is not None else []
+    owner = members.filter(pk__in=pks).first() or staff.filter(pk__in=pks).first()
     users = [owner] if owner else list(members.filter(memberships__role=Membership.Role.ADMIN).distinct())
     if users:
         notify(

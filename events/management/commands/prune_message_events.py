@@ -1,11 +1,11 @@
-"""`manage.py prune_message_events`: see `events/retention.py`."""
+"""`manage.py prune_message_events`: see `events/retention.py` and `events/webhook_retention.py`."""
 
 from argparse import ArgumentParser
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from events import retention
+from events import retention, webhook_retention
 from events.conf import conf
 from events.exceptions import translated
 from events.journal import Pruned
@@ -16,7 +16,7 @@ class Command(BaseCommand):
 
     help = (
         "Deletes streams that ended more than MESSAGE_EVENTS_RETENTION_DAYS ago from the journal. "
-        "Their answers stay: they are told from their messages."
+        "Their answers stay: they are told from their messages. And webhook deliveries older than WEBHOOK_RETENTION_DAYS."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -44,6 +44,7 @@ class Command(BaseCommand):
             pruned = retention.prune_journal(
                 older_than_days=older_than_days, batch_size=batch_size, dry_run=dry_run, progress=progress
             )
+            deliveries = webhook_retention.prune_deliveries(dry_run=dry_run)
         except Exception as error:
             known = translated(error)
             if known is None:
@@ -53,6 +54,7 @@ class Command(BaseCommand):
             raise CommandError("Stopped. What was said to be deleted is gone; the rest is untouched.", returncode=130) from None
         would = "Would delete" if dry_run else "Deleted"
         self.stdout.write(f"{would} {pruned.events} events of {pruned.streams} streams ended {older_than_days} or more days ago.")
+        self.stdout.write(f"{would} {deliveries} webhook deliveries older than {conf.WEBHOOK_RETENTION_DAYS} days.")
 
     def _progress(self, pruned: Pruned) -> None:
         self.stdout.write(f"{pruned.events} events of {pruned.streams} streams so far ...")
