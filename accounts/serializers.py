@@ -40,3 +40,44 @@ class ApiKeySerializer(serializers.ModelSerializer[ApiKey]):
     class Meta:
         model = ApiKey
         fields = ("id", "name", "prefix", "created_at")
+
+
+class NewApiKeySerializer(serializers.Serializer[Any]):
+    """A new key, with the key itself: it is told once."""
+
+    id = serializers.IntegerField()
+    name = serializers.CharField()
+    key = serializers.CharField()
+    prefix = serializers.CharField()
+
+
+class TokenPairSerializer(serializers.Serializer[Any]):
+    """What logging in gives."""
+
+    access = serializers.CharField()
+    refresh = serializers.CharField()
+
+
+class TicketSerializer(serializers.Serializer[Any]):
+    """A ticket; `path` is what it is for, `expires_in` seconds."""
+
+    ticket = serializers.CharField()
+    expires_in = serializers.IntegerField()
+    path = serializers.CharField()
+
+
+class OrganizationOfMineSerializer(serializers.Serializer[Any]):
+    """An organisation of the caller's, and what he is there."""
+
+    id = serializers.CharField()
+    name = serializers.CharField()
+    role = serializers.CharField()
+
+
+class CallerSerializer(serializers.Serializer[Any]):
+    """Who asks."""
+
+    id = serializers.CharField()
+    username = serializers.CharField()
+    is_staff = serializers.BooleanField()
+    organizations = OrganizationOfMineSerializer(many=True)

@@ -4,15 +4,29 @@ from typing import Any, cast
 
 from django.contrib.auth.views import LoginView as DjangoLoginView
 from django.http import HttpResponse
+from drf_spectacular.utils import OpenApiExample, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
+from rest_framework.serializers import CharField
 from rest_framework.views import APIView
 
 from accounts import services
 from accounts.bodies import SmallJSONParser, checked_body
 from accounts.caller import Caller
 from accounts.forms import LoginForm
-from accounts.serializers import ApiKeyBody, ApiKeySerializer, LoginBody, RefreshBody, TicketBody
+from accounts.openapi import nothing, page_of, shape
+from accounts.serializers import (
+    ApiKeyBody,
+    ApiKeySerializer,
+    LoginBody,
+    NewApiKeySerializer,
+    RefreshBody,
+    TicketBody,
+    TicketSerializer,
+    TokenPairSerializer,
+)
+
+TICKET = OpenApiExample("for the user feed", value={"path": "/api/events"}, request_only=True)
 
 
 class AccountsView(APIView):
@@ -46,6 +60,11 @@ class AnonymousView(AccountsView):
 class TokenView(AnonymousView):
     """Exchanges a name and password for tokens."""
 
+    @extend_schema(
+        summary="Log in",
+        request=LoginBody,
+        responses={200: TokenPairSerializer, 401: "The name or the password is wrong.", 429: "Too many attempts.", 501: ""},
+    )
     def post(self, request: Request) -> Response:
         """200 `{access, refresh}`; 400, 401, 429 with Retry-After."""
         body = checked_body(LoginBody, request)
@@ -55,6 +74,11 @@ class TokenView(AnonymousView):
 class RefreshView(AnonymousView):
     """Exchanges a refresh token for an access token."""
 
+    @extend_schema(
+        summary="Refresh an access token",
+        request=RefreshBody,
+        responses={200: shape("Access", access=CharField()), 401: "The refresh token does not hold.", 501: ""},
+    )
     def post(self, request: Request) -> Response:
         """200 `{access}`; 400, 401."""
         body = checked_body(RefreshBody, request)
@@ -64,6 +88,7 @@ class RefreshView(AnonymousView):
 class TicketsView(AccountsView):
     """Makes one-time tickets."""
 
+    @extend_schema(summary="Make a ticket", request=TicketBody, responses={201: TicketSerializer}, examples=[TICKET])
     def post(self, request: Request) -> Response:
         """201 `{ticket, expires_in, path}`; 400, 401."""
         body = checked_body(TicketBody, request)
@@ -73,11 +98,13 @@ class TicketsView(AccountsView):
 class ApiKeysView(AccountsView):
     """The caller's own API keys."""
 
+    @extend_schema(summary="List API keys", responses=page_of(ApiKeySerializer))
     def get(self, request: Request) -> Response:  # noqa: ARG002 - DRF's signature
         """200 `{results: [{id, name, prefix, created_at}], next}`, newest first; there are never more pages."""
         keys = services.list_api_keys(user_pk=self.caller.pk)
         return Response({"results": ApiKeySerializer(keys, many=True).data, "next": None})
 
+    @extend_schema(summary="Make an API key", request=ApiKeyBody, responses={201: NewApiKeySerializer, 409: "You have too many."})
     def post(self, request: Request) -> Response:
         """201 `{id, name, key, prefix}`, the only time that the key is told; 400, 401, 403, 409."""
         body = checked_body(ApiKeyBody, request)
@@ -88,6 +115,7 @@ class ApiKeysView(AccountsView):
 class ApiKeyView(AccountsView):
     """One of the caller's own API keys."""
 
+    @extend_schema(summary="Revoke an API key", responses={204: nothing("It is revoked.")})
     def delete(self, request: Request, key_id: int) -> Response:  # noqa: ARG002 - DRF's signature
         """204; 401, 404 for keys of others and for revoked ones."""
         services.revoke_api_key(user_pk=self.caller.pk, key_id=key_id)

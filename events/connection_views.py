@@ -1,14 +1,23 @@
 """Addresses about open connections, for staff. Served as streams are: they answer though the database hangs."""
 
 from django.http import HttpRequest, JsonResponse
+from drf_spectacular.utils import extend_schema
+from rest_framework import serializers
 
 from accounts.authentication import authenticate
 from accounts.caller import Caller
+from accounts.openapi import (
+    CURSOR,
+    page_of,
+    query,
+    shape,
+)
 from events import registry
 from events.exceptions import Forbidden
 from events.hub import current_hub
 from events.publishing import publish_many
 from events.responses import stream_endpoint
+from events.serializers import OpenConnectionSerializer, SocketStatsSerializer
 
 FRESH = {"Cache-Control": "no-store"}
 
@@ -21,6 +30,7 @@ async def staff(request: HttpRequest) -> Caller:
     return caller
 
 
+@extend_schema(summary="Count sockets", responses=SocketStatsSerializer)
 @stream_endpoint("GET", error_shape="detail")
 async def stats(request: HttpRequest) -> JsonResponse:
     """`GET /ws/stats`: open sockets of all processes."""
@@ -28,6 +38,11 @@ async def stats(request: HttpRequest) -> JsonResponse:
     return JsonResponse(await registry.stats(current_hub().broker), headers=FRESH)
 
 
+@extend_schema(
+    summary="List open connections",
+    parameters=[query("user", str, "Of one user only."), CURSOR],
+    responses=page_of(OpenConnectionSerializer),
+)
 @stream_endpoint("GET", error_shape="detail")
 async def connections(request: HttpRequest) -> JsonResponse:
     """`GET /api/v1/ops/connections?user=&cursor=`: open sockets and streams, the newest first, in pages."""
@@ -38,6 +53,7 @@ async def connections(request: HttpRequest) -> JsonResponse:
     return JsonResponse({"results": found, "next": after}, headers=FRESH)
 
 
+@extend_schema(summary="End a connection", responses={202: shape("EndedConnection", id=serializers.CharField())})
 @stream_endpoint("DELETE", error_shape="detail")
 async def connection(request: HttpRequest, connection_id: str) -> JsonResponse:
     """`DELETE /api/v1/ops/connections/<id>`: ends one connection, in whatever process it is."""
@@ -47,6 +63,9 @@ async def connection(request: HttpRequest, connection_id: str) -> JsonResponse:
     return JsonResponse({"id": connection_id}, status=202, headers=FRESH)
 
 
+@extend_schema(
+    summary="Disconnect a user", request=None, responses={202: shape("DisconnectedUser", user_id=serializers.CharField())}
+)
 @stream_endpoint("POST", body_limit=1024, error_shape="detail")
 async def disconnect_user(request: HttpRequest, user_id: str) -> JsonResponse:
     """`POST /api/v1/users/<public_id>/disconnect`: ends all connections of a user."""

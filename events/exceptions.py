@@ -8,7 +8,7 @@ import inspect
 from typing import Any
 
 from django.db import InterfaceError, OperationalError
-from django.http import JsonResponse
+from django.http import Http404, JsonResponse
 from rest_framework import exceptions as drf
 from rest_framework.response import Response
 from rest_framework.views import exception_handler
@@ -184,6 +184,9 @@ def translated(error: Exception) -> ThroughlineError | None:
             return error
         case drf.APIException():
             return _from_drf(error)
+        case Http404():
+            # Of Django REST framework itself, for a format that it does not know.
+            return NotFound()
         case OperationalError() | InterfaceError():
             return JournalUnavailable()
     return None
@@ -223,5 +226,8 @@ def drf_exception_handler(error: Exception, context: dict[str, Any]) -> Response
         REFUSALS.labels(known.code).inc()
     if known is None or (isinstance(error, drf.APIException) and shape == "detail"):
         # DRF tells its own errors in the body of REST, field by field.
-        return exception_handler(error, context)
+        response = exception_handler(error, context)
+        if known is not None and response is not None and isinstance(response.data, dict) and "detail" in response.data:
+            response.data["code"] = known.code if response.status_code in BY_STATUS else getattr(error, "default_code", "")
+        return response
     return error_response(known, shape=shape)

@@ -31,3 +31,36 @@ class PublicationSerializer(serializers.Serializer[Any]):
         except ValueError:
             raise serializers.ValidationError("payload must not contain NaN or Infinity: they are not JSON.") from None
         return attrs
+
+
+class SocketCountsSerializer(serializers.Serializer[Any]):
+    """How many sockets are open."""
+
+    total_connections = serializers.IntegerField()
+    active_sessions = serializers.IntegerField()
+    active_users = serializers.IntegerField()
+
+
+class CountsByNameSerializer(serializers.Serializer[Any]):
+    """Open sockets by session and by user."""
+
+    sessions = serializers.DictField(child=serializers.IntegerField())
+    users = serializers.DictField(child=serializers.IntegerField())
+
+
+class SocketStatsSerializer(SocketCountsSerializer):
+    """Open sockets of all processes."""
+
+    details = CountsByNameSerializer()
+
+
+class OpenConnectionSerializer(serializers.Serializer[Any]):
+    """An open socket or stream; `opened_at` in milliseconds since 1970."""
+
+    id = serializers.CharField()
+    user_id = serializers.CharField()
+    session = serializers.CharField()
+    path = serializers.CharField()
+    transport = serializers.ChoiceField(choices=("ws", "sse"))
+    opened_at = serializers.IntegerField()
+    process = serializers.CharField()

@@ -37,6 +37,14 @@ class TopicPublicationSerializer(serializers.Serializer[Any]):
             raise serializers.ValidationError(error.message) from None
 
 
+class PublishedSerializer(serializers.Serializer[Any]):
+    """An event that was published: its id, its topic, and its place."""
+
+    id = serializers.CharField()
+    topic = serializers.CharField()
+    cursor = serializers.CharField()
+
+
 def _topic_of(attrs: dict[str, Any]) -> Topic:
     if "topic" in attrs:
         if attrs["filters"] or any(name in attrs for name in NAMES):

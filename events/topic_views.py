@@ -6,11 +6,19 @@ from typing import Any
 
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
+from drf_spectacular.utils import OpenApiExample, PolymorphicProxySerializer, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from accounts.authentication import authenticate, caller_of
+from accounts.openapi import (
+    LAST_EVENT_ID,
+    LAST_EVENT_ID_IN_QUERY,
+    event_stream,
+    list_of,
+    query,
+)
 from events import sse, topic_frames, topic_publishing
 from events.conf import conf
 from events.exceptions import InvalidRequest, TooLarge, Unprocessable
@@ -19,9 +27,22 @@ from events.hub import current_hub
 from events.responses import Send, StreamResponse, stream_endpoint, write
 from events.topic_cursor import LONGEST
 from events.topic_reader import TopicReader
-from events.topic_serializers import TopicPublicationSerializer
+from events.topic_serializers import PublishedSerializer, TopicPublicationSerializer
 from events.userfeed import EXPIRED
 from events.views import BACK_AT_ONCE_MS
+
+PUBLICATION = OpenApiExample(
+    "a report is done",
+    value={"topic": "events.org_demo.custom.report.done.r1", "payload": {"title": "Report"}},
+    request_only=True,
+)
+FRAMES = """: connected
+
+retry: 200
+
+id: 1795248000000-0
+data: {"type":"subscribed","topics":["events.org_demo.custom.>"],"cursor":"1795248000000-0","recovered":true}
+"""
 
 
 class TopicStreamResponse(StreamResponse):
@@ -58,6 +79,16 @@ class TopicStreamResponse(StreamResponse):
                 await write(send, data)
 
 
+@extend_schema(
+    summary="Read topics",
+    parameters=[
+        query("topic", str, "A pattern; several times for several.", required=True, many=True),
+        LAST_EVENT_ID,
+        LAST_EVENT_ID_IN_QUERY,
+        query("since", str, "The same; `0-0`: from the beginning of what is kept."),
+    ],
+    responses={**event_stream("What `/ws/events` tells.", example=FRAMES), 404: "", 429: "Too many open feeds."},
+)
 @stream_endpoint("GET")
 async def topic_stream(request: HttpRequest) -> HttpResponseBase:
     """`GET /api/topics?topic=...&topic=...`: what `/ws/events` tells, as an event stream with one cursor over all patterns."""
@@ -101,6 +132,18 @@ async def topic_stream(request: HttpRequest) -> HttpResponseBase:
 class TopicPublishView(APIView):
     """`POST /api/v1/topics/publish`: events on topics, by those who may (see docs/explanation/topics.md)."""
 
+    @extend_schema(
+        summary="Publish on topics",
+        description="One event, or a list; all or none.",
+        request=PolymorphicProxySerializer(
+            "TopicPublishing",
+            [TopicPublicationSerializer, TopicPublicationSerializer(many=True)],
+            resource_type_field_name=None,
+            many=False,
+        ),
+        responses={202: list_of(PublishedSerializer), 404: "There is no such organisation.", 422: "", 429: ""},
+        examples=[PUBLICATION],
+    )
     def post(self, request: Request) -> Response:
         """Publishes one event or up to TOPIC_PUBLISH_MAX: all or, when one is wrong, none."""
         declared = request.META.get("CONTENT_LENGTH") or "0"

@@ -4,6 +4,8 @@ from typing import Any
 
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
+from drf_spectacular.utils import OpenApiExample, PolymorphicProxySerializer, extend_schema
+from rest_framework import serializers
 from rest_framework.permissions import IsAdminUser
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -11,6 +13,13 @@ from rest_framework.views import APIView
 
 from accounts.authentication import authenticate
 from accounts.caller import Caller
+from accounts.openapi import (
+    LAST_EVENT_ID,
+    LAST_EVENT_ID_IN_QUERY,
+    event_stream,
+    query,
+    shape,
+)
 from accounts.threads import in_thread
 from events import external, sse
 from events.conf import conf
@@ -26,8 +35,27 @@ from events.streams import Stream, parse_cursor
 from events.userfeed import EXPIRED, UserFeedDialect
 
 BACK_AT_ONCE_MS = 200
+PUBLICATION = OpenApiExample(
+    "an event", value={"user": "user_alice", "type": "report.done", "payload": {"report": "r1"}}, request_only=True
+)
+FRAMES = """: connected
+
+retry: 200
+
+id: 1795248000000-0
+data: {"type":"notification.created","payload":{"title":"The report is done."}}
+"""
 
 
+@extend_schema(
+    summary="Read the user feed",
+    parameters=[
+        LAST_EVENT_ID,
+        LAST_EVENT_ID_IN_QUERY,
+        query("pending", str, "Without a cursor: 0 leaves out what is still open.", enum=["0", "1"]),
+    ],
+    responses={**event_stream("Everything that happens to the caller, live.", example=FRAMES), 429: "Too many open feeds."},
+)
 @stream_endpoint("GET")
 async def user_feed(request: HttpRequest) -> HttpResponseBase:
     """`GET /api/events`: everything that happens to the caller, live.
@@ -74,6 +102,15 @@ class PublishView(APIView):
 
     permission_classes = (IsAdminUser,)
 
+    @extend_schema(
+        summary="Publish into feeds",
+        description="For staff: one event, or a list; all or none.",
+        request=PolymorphicProxySerializer(
+            "Publishing", [PublicationSerializer, PublicationSerializer(many=True)], resource_type_field_name=None, many=False
+        ),
+        responses={202: shape("PublishedIds", ids=serializers.ListField(child=serializers.CharField())), 404: ""},
+        examples=[PUBLICATION],
+    )
     def post(self, request: Request) -> Response:
         """Publishes one event or up to EVENTS_PUBLISH_MAX: all or, when one is wrong, none."""
         many = isinstance(request.data, list)

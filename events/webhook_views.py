@@ -1,10 +1,14 @@
 """`POST /hooks/{id}`: events of other services."""
 
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.response import Response
+from rest_framework.serializers import CharField
 from rest_framework.views import APIView
 
+from accounts.openapi import shape
 from events import webhook_receiving
 from events.conf import conf
 from events.exceptions import TooLarge
@@ -16,6 +20,21 @@ class WebhookInletView(APIView):
     authentication_classes = ()
     permission_classes = (AllowAny,)
 
+    @extend_schema(
+        summary="Post a webhook",
+        description="Signed after Standard Webhooks; the signature says who it is. CloudEvents are understood in both forms.",
+        parameters=[
+            OpenApiParameter(name, str, OpenApiParameter.HEADER)
+            for name in ("webhook-id", "webhook-timestamp", "webhook-signature")
+        ],
+        request=OpenApiTypes.ANY,
+        responses={
+            200: shape("WebhookTaken", id=CharField(), topic=CharField()),
+            401: "The signature, or its time, is not right.",
+            404: "There is no such address, or it is switched off.",
+            429: "",
+        },
+    )
     def post(self, request: Request, inlet_id: str) -> Response:
         """Publishes what was posted; 200 also when it was posted before."""
         declared = request.META.get("CONTENT_LENGTH") or ""

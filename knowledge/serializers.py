@@ -119,3 +119,23 @@ class SearchSerializer(serializers.Serializer[Any]):
     strategy = serializers.ChoiceField(choices=["merge", "sequential", "ensemble"], default="ensemble")
     limit = serializers.IntegerField(min_value=1, max_value=50, default=5)
     similarity_threshold = serializers.FloatField(min_value=-1, max_value=1, default=0.5)
+
+
+class PassageSerializer(serializers.Serializer[Any]):
+    """A passage that a search found."""
+
+    chunk_id = serializers.IntegerField()
+    score = serializers.FloatField()
+    similarity = serializers.FloatField()
+    text = serializers.CharField()
+    heading = serializers.CharField()
+    title = serializers.CharField()
+    path = serializers.CharField()
+    position = serializers.IntegerField()
+    start = serializers.IntegerField()
+    end = serializers.IntegerField()
+    document_id = serializers.IntegerField()
+    source_id = serializers.UUIDField()
+    source_name = serializers.CharField()
+    storage_key = serializers.CharField()
+    metadata = serializers.DictField()

@@ -49,6 +49,12 @@ class RuleFieldsSerializer(serializers.Serializer[Any]):
         return fields
 
 
+class NewRuleSerializer(RuleFieldsSerializer):
+    """The body of a new rule, for the OpenAPI document: `organization` may be in it or in the query."""
+
+    organization = TextField(required=False)
+
+
 class RuleSerializer(serializers.Serializer[Rule]):
     """A rule as those see it who may."""
 
@@ -129,3 +135,38 @@ class EndpointSerializer(serializers.Serializer[Any]):
     """Which browser."""
 
     endpoint = TextField()
+
+
+class PreferencesToldSerializer(serializers.Serializer[Any]):
+    """Preferences as they are told."""
+
+    choices = ChoiceSerializer(many=True)
+    quiet = QuietSerializer(allow_null=True)
+
+
+class RecipientSerializer(serializers.Serializer[Any]):
+    """Who would be told."""
+
+    id = serializers.CharField()
+    username = serializers.CharField()
+
+
+class RehearsedSerializer(serializers.Serializer[Any]):
+    """What a rule would have told of one event, or why it could not (`failure`)."""
+
+    topic = serializers.CharField()
+    timestamp = serializers.DateTimeField()
+    failure = serializers.CharField(required=False)
+    title = serializers.CharField(required=False)
+    body = serializers.CharField(required=False)
+    action_url = serializers.CharField(required=False)
+    recipients = RecipientSerializer(many=True, required=False)
+    recipient_count = serializers.IntegerField(required=False)
+
+
+class RehearsalSerializer(serializers.Serializer[Any]):
+    """A dry run of a rule."""
+
+    looked_at = serializers.IntegerField()
+    matched = serializers.IntegerField()
+    results = RehearsedSerializer(many=True)

@@ -9,6 +9,9 @@ from notifications.conf import conf
 from notifications.inbox import Action, Chosen, state_of
 from notifications.models import Notification
 
+STATES = ("unseen", "seen", "read", "archived", "unread")
+"""What a list can be asked for."""
+
 
 class NewNotificationSerializer(serializers.Serializer[Any]):
     """The body of `POST /api/v1/notifications`. How long each text may be is known to `notifications.services.notify`."""
@@ -75,3 +78,26 @@ class ActionSerializer(serializers.Serializer[Any]):
         """Which notifications are meant."""
         asked = self.validated_data
         return Chosen(ids=asked.get("ids"), state=asked["state"], until=asked["until"])
+
+
+class StateCountsSerializer(serializers.Serializer[Any]):
+    """How many notifications are in each state; `unread`: unseen and seen."""
+
+    unseen = serializers.IntegerField()
+    seen = serializers.IntegerField()
+    read = serializers.IntegerField()
+    archived = serializers.IntegerField()
+    unread = serializers.IntegerField()
+
+
+class CountsSerializer(serializers.Serializer[Any]):
+    """`{counts}`."""
+
+    counts = StateCountsSerializer()
+
+
+class NotificationPageSerializer(CountsSerializer):
+    """A page of the inbox, and the counts."""
+
+    results = NotificationSerializer(many=True)
+    next = serializers.CharField(allow_null=True)

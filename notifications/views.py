@@ -7,20 +7,35 @@ from django.shortcuts import render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt, ensure_csrf_cookie
 from django.views.decorators.http import require_http_methods, require_safe
+from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schema
 from rest_framework.permissions import BasePermission, IsAdminUser, IsAuthenticated
 from rest_framework.request import Request
 from rest_framework.response import Response
+from rest_framework.serializers import ListField, UUIDField
 from rest_framework.views import APIView
 
 from accounts.authentication import caller_of
 from accounts.bodies import SmallJSONParser
 from accounts.models import Organization
+from accounts.openapi import (
+    CURSOR,
+    nothing,
+    query,
+    shape,
+)
 from accounts.verification import caller_of_user
 from events.exceptions import NotFound
 from events.paging import parse_id
 from notifications import inbox, services, unsubscribing
 from notifications.inbox import Action, Chosen
-from notifications.serializers import ActionSerializer, NewNotificationSerializer, NotificationSerializer
+from notifications.serializers import (
+    STATES,
+    ActionSerializer,
+    CountsSerializer,
+    NewNotificationSerializer,
+    NotificationPageSerializer,
+    NotificationSerializer,
+)
 
 
 @login_required
@@ -72,6 +87,11 @@ class NotificationsView(APIView):
         """Everyone has an inbox; only staff and service accounts fill those of others."""
         return [IsAdminUser() if self.request.method == "POST" else IsAuthenticated()]
 
+    @extend_schema(
+        summary="List notifications",
+        parameters=[query("state", str, "Without it all that is not archived.", enum=["", *STATES]), CURSOR],
+        responses=NotificationPageSerializer,
+    )
     def get(self, request: Request) -> Response:
         """One page, newest first, and how many there are in each state."""
         caller, asked = caller_of(request), request.query_params
@@ -79,6 +99,13 @@ class NotificationsView(APIView):
         told = [NotificationSerializer(each).data for each in found]
         return Response({"results": told, "next": following, "counts": inbox.counts(caller=caller)})
 
+    @extend_schema(
+        summary="Notify",
+        description="For staff and service accounts.",
+        request=NewNotificationSerializer,
+        responses={201: shape("NewNotifications", ids=ListField(child=UUIDField())), 404: "There is no such user."},
+        examples=[OpenApiExample("for one", value={"user": "user_alice", "title": "The report is done."}, request_only=True)],
+    )
     def post(self, request: Request) -> Response:
         """201 with the ids, in the order of the users; those of users who knew already are the old ones."""
         serializer = NewNotificationSerializer(data=request.data)
@@ -98,6 +125,7 @@ class NotificationsView(APIView):
 class CountsView(APIView):
     """`GET /api/v1/notifications/counts`."""
 
+    @extend_schema(summary="Count notifications", responses=CountsSerializer)
     def get(self, request: Request) -> Response:
         """How many there are in each state, and unread."""
         return Response({"counts": inbox.counts(caller=caller_of(request))})
@@ -108,6 +136,7 @@ class ActionsView(APIView):
 
     parser_classes = (SmallJSONParser,)
 
+    @extend_schema(summary="Change many notifications", request=ActionSerializer, responses={200: CountsSerializer, 404: ""})
     def post(self, request: Request) -> Response:
         """The counts afterwards."""
         serializer = ActionSerializer(data=request.data)
@@ -119,11 +148,13 @@ class ActionsView(APIView):
 class NotificationView(APIView):
     """`GET`, `DELETE /api/v1/notifications/<id>`."""
 
+    @extend_schema(summary="Get a notification", responses=NotificationSerializer)
     def get(self, request: Request, notification_id: str) -> Response:
         """One."""
         found = inbox.get(caller=caller_of(request), notification_id=parse_id(notification_id))
         return Response(NotificationSerializer(found).data)
 
+    @extend_schema(summary="Delete a notification", responses={204: nothing("It is deleted.")})
     def delete(self, request: Request, notification_id: str) -> Response:
         """Deletes it."""
         inbox.act(caller=caller_of(request), action=Action.DELETE, chosen=Chosen(ids=[parse_id(notification_id)]))
@@ -133,6 +164,12 @@ class NotificationView(APIView):
 class ActionView(APIView):
     """`POST /api/v1/notifications/<id>/<action>`."""
 
+    @extend_schema(
+        summary="Change a notification",
+        parameters=[OpenApiParameter("action", str, OpenApiParameter.PATH, enum=[str(each) for each in Action])],
+        request=None,
+        responses=CountsSerializer,
+    )
     def post(self, request: Request, notification_id: str, action: str) -> Response:
         """The counts afterwards."""
         if action not in set(Action):

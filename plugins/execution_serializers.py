@@ -52,14 +52,14 @@ class ExecutionSerializer(serializers.Serializer[Execution]):
     tool_name = serializers.CharField()
     status = serializers.CharField()
     input = serializers.JSONField()
-    result = serializers.JSONField()
+    result = serializers.JSONField(allow_null=True)
     error = serializers.CharField()
     owner = serializers.CharField(source="owner.public_id")
     run_id = serializers.CharField()
     call_id = serializers.CharField()
     created_at = serializers.DateTimeField()
-    started_at = serializers.DateTimeField()
-    ended_at = serializers.DateTimeField()
+    started_at = serializers.DateTimeField(allow_null=True)
+    ended_at = serializers.DateTimeField(allow_null=True)
     expires_at = serializers.DateTimeField()
 
 

@@ -8,12 +8,21 @@ from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.csrf import ensure_csrf_cookie
+from drf_spectacular.utils import OpenApiExample, OpenApiResponse, extend_schema
+from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from accounts.authentication import caller_of
 from accounts.bodies import SmallJSONParser
+from accounts.openapi import (
+    CURSOR,
+    IDEMPOTENCY_KEY,
+    page_of,
+    query,
+    shape,
+)
 from events.exceptions import InvalidRequest, TooLarge
 from events.paging import parse_id
 from plugins import catalogue, executions
@@ -27,6 +36,8 @@ from plugins.execution_serializers import (
     PluginSerializer,
 )
 from plugins.models import Execution
+
+TAKEN = shape("TakenEvents", first=serializers.IntegerField(), last=serializers.IntegerField())
 
 
 @login_required
@@ -55,11 +66,18 @@ class PluginsView(APIView):
 
     parser_classes = (SmallJSONParser,)
 
+    @extend_schema(summary="List plugins", parameters=[CURSOR], responses=page_of(PluginSerializer))
     def get(self, request: Request) -> Response:
         """One page of those of the caller's organisations, newest first."""
         found, following = catalogue.list_plugins(caller=caller_of(request), cursor=request.query_params.get("cursor", ""))
         return Response({"results": [PluginSerializer(each).data for each in found], "next": following})
 
+    @extend_schema(
+        summary="Add a plugin",
+        request=NewPluginSerializer,
+        responses={201: PluginSerializer, 404: "", 409: "The organisation has one of that name."},
+        examples=[OpenApiExample("a plugin", value={"name": "weather", "tools": [{"name": "forecast"}]}, request_only=True)],
+    )
     def post(self, request: Request) -> Response:
         """Adds one."""
         serializer = NewPluginSerializer(data=request.data)
@@ -76,12 +94,19 @@ class PluginExecutionsView(APIView):
 
     parser_classes = (SmallJSONParser,)
 
+    @extend_schema(summary="List executions of a plugin", parameters=[CURSOR], responses=page_of(ExecutionSerializer))
     def get(self, request: Request, plugin_id: str) -> Response:
         """One page of a plugin's executions, newest first."""
         caller = caller_of(request)
         plugin = catalogue.get(caller=caller, plugin_id=parse_id(plugin_id))
         return _page(*executions.list_executions(caller=caller, plugin_id=plugin.pk, cursor=_cursor(request)))
 
+    @extend_schema(
+        summary="Begin an execution",
+        request=NewExecutionSerializer,
+        responses={201: ExecutionSerializer, 409: "", 413: ""},
+        examples=[OpenApiExample("an execution", value={"tool_name": "forecast", "input": {"city": "Oslo"}}, request_only=True)],
+    )
     def post(self, request: Request, plugin_id: str) -> Response:
         """Begins one; its id is what the plugin reports to, and what opens its debug socket."""
         serializer = NewExecutionSerializer(data=request.data)
@@ -95,6 +120,7 @@ class PluginExecutionsView(APIView):
 class ExecutionsView(APIView):
     """`GET /api/v1/plugins/executions`."""
 
+    @extend_schema(summary="List executions", parameters=[CURSOR], responses=page_of(ExecutionSerializer))
     def get(self, request: Request) -> Response:
         """One page of all that the caller may see, newest first."""
         return _page(*executions.list_executions(caller=caller_of(request), cursor=_cursor(request)))
@@ -103,6 +129,7 @@ class ExecutionsView(APIView):
 class ExecutionView(APIView):
     """`GET /api/v1/plugins/executions/<id>`."""
 
+    @extend_schema(summary="Get an execution", responses=ExecutionSerializer)
     def get(self, request: Request, execution_id: str) -> Response:
         """One."""
         return Response(_told(executions.get(caller=caller_of(request), execution_id=parse_id(execution_id))))
@@ -113,6 +140,13 @@ class ExecutionEventsView(APIView):
 
     parser_classes = (BatchParser,)
 
+    @extend_schema(
+        summary="Read what an execution did",
+        parameters=[query("since", int, "The `seq` of the last event that came.", default=0)],
+        responses=shape(
+            "ExecutionEvents", events=serializers.ListField(child=serializers.DictField()), cursor=serializers.IntegerField()
+        ),
+    )
     def get(self, request: Request, execution_id: str) -> Response:
         """Up to PLUGINS_BATCH_MAX events after `?since=`, as the frames of the debug socket, and where to go on."""
         since = _number(request, "since")
@@ -122,6 +156,17 @@ class ExecutionEventsView(APIView):
         told = [frame for event in found for frame in frames(event)]
         return Response({"events": told, "cursor": found[-1].id.major if found else since})
 
+    @extend_schema(
+        summary="Report what an execution does",
+        parameters=[IDEMPOTENCY_KEY],
+        request=BatchSerializer,
+        responses={
+            201: TAKEN,
+            200: OpenApiResponse(TAKEN, description="The same key brought them before."),
+            409: "It has ended or expired, or the key brought other events.",
+        },
+        examples=[OpenApiExample("a line", value={"events": [{"type": "log", "data": {"message": "begun"}}]}, request_only=True)],
+    )
     def post(self, request: Request, execution_id: str) -> Response:
         """Takes up to PLUGINS_BATCH_MAX events in one piece: 201, or 200 when the same key brought them before."""
         serializer = BatchSerializer(data=request.data)

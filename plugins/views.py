@@ -4,11 +4,17 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET
+from drf_spectacular.utils import OpenApiExample, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from accounts.authentication import caller_of
+from accounts.openapi import (
+    CURSOR,
+    nothing,
+    page_of,
+)
 from events.exceptions import NotFound
 from events.paging import parse_id
 from plugins import services
@@ -22,11 +28,20 @@ CALLBACK_PATH = "/oauth/callback"
 class ConnectionsView(APIView):
     """`GET`, `POST /api/v1/connections`."""
 
+    @extend_schema(summary="List connections", parameters=[CURSOR], responses=page_of(ConnectionSerializer))
     def get(self, request: Request) -> Response:
         """One page of the caller's, newest first."""
         found, following = services.list_connections(caller=caller_of(request), cursor=request.query_params.get("cursor", ""))
         return Response({"results": [ConnectionSerializer(each).data for each in found], "next": following})
 
+    @extend_schema(
+        summary="Connect to a server",
+        request=NewConnectionSerializer,
+        responses={202: ConnectionSerializer, 409: "", 429: ""},
+        examples=[
+            OpenApiExample("a server", value={"name": "Tasks", "server_url": "https://mcp.example.org/mcp"}, request_only=True)
+        ],
+    )
     def post(self, request: Request) -> Response:
         """202 while a worker finds out where the caller can approve; how it goes comes on his feed."""
         serializer = NewConnectionSerializer(data=request.data)
@@ -40,11 +55,13 @@ class ConnectionsView(APIView):
 class ConnectionView(APIView):
     """`GET`, `DELETE /api/v1/connections/<id>`."""
 
+    @extend_schema(summary="Get a connection", responses=ConnectionSerializer)
     def get(self, request: Request, connection_id: str) -> Response:
         """One."""
         found = services.get(caller=caller_of(request), connection_id=parse_id(connection_id))
         return Response(ConnectionSerializer(found).data)
 
+    @extend_schema(summary="Delete a connection", responses={204: nothing("It is deleted, with its tokens.")})
     def delete(self, request: Request, connection_id: str) -> Response:
         """Deletes it with its tokens."""
         services.delete(caller=caller_of(request), connection_id=parse_id(connection_id))

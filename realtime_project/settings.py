@@ -151,6 +151,14 @@ REST_FRAMEWORK = {
     "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
     "EXCEPTION_HANDLER": "events.exceptions.drf_exception_handler",
     "UNAUTHENTICATED_USER": None,
+    "DEFAULT_SCHEMA_CLASS": "realtime_project.schema.operations.Operation",
+}
+SPECTACULAR_SETTINGS = {
+    "OAS_VERSION": "3.1.0",
+    # What is sent and what is answered have not the same required fields.
+    "COMPONENT_SPLIT_REQUEST": True,
+    # Enums stay where they are used: several fields are called `status`, and mean different things.
+    "POSTPROCESSING_HOOKS": [],
 }
 CHAT_ENGINES: dict[str, dict[str, Any]] = json.loads(env.str("CHAT_ENGINES", "{}")) or {
     "openai": {

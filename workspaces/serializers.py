@@ -42,7 +42,7 @@ class WorkspaceSerializer(serializers.Serializer[Any]):
     id = serializers.CharField(source="public_id")
     name = serializers.CharField()
     organization = serializers.CharField(source="organization.public_id")
-    role = serializers.CharField(source="my_role")
+    role = serializers.CharField(source="my_role", allow_null=True)
     members = serializers.IntegerField(source="member_count")
 
 

@@ -3,6 +3,7 @@
 import json
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
@@ -10,12 +11,19 @@ from django.shortcuts import render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_http_methods
+from drf_spectacular.utils import OpenApiExample, extend_schema
 from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from accounts.authentication import caller_of
+from accounts.openapi import (
+    CURSOR,
+    list_of,
+    page_of,
+    query,
+)
 from accounts.verification import caller_of_user
 from chat.approval_requests import FEEDBACK_CHARS, BatchBody, DecisionBody
 from chat.approvals import deciding, links, looking
@@ -23,6 +31,7 @@ from chat.approvals.deciding import Decision
 from chat.approvals.links import Opened, opened
 from chat.bodies import Model, checked
 from chat.conf import conf
+from chat.told import ApprovalTold, ApprovalWithHistoryTold
 from events.exceptions import InvalidRequest, NotFound, ThroughlineError, TooLarge, Unprocessable
 from events.paging import parse_id
 
@@ -32,6 +41,11 @@ STATUSES = {"open": True, "decided": False, "all": None}
 class ApprovalsView(APIView):
     """`GET /api/v1/approvals?status=open|decided|all&message_id=&cursor=`: what the caller may see, newest first."""
 
+    @extend_schema(
+        summary="List approvals",
+        parameters=[query("status", str, "open if not given.", enum=list(STATUSES)), query("message_id", UUID), CURSOR],
+        responses=page_of(ApprovalTold),
+    )
     def get(self, request: Request) -> Response:
         """One page."""
         query = request.query_params
@@ -48,6 +62,7 @@ class ApprovalsView(APIView):
 class ApprovalView(APIView):
     """`GET /api/v1/approvals/<id>`."""
 
+    @extend_schema(summary="Look at an approval", responses=ApprovalWithHistoryTold)
     def get(self, request: Request, approval_id: str) -> Response:
         """One, with its history."""
         return Response(looking.one(caller=caller_of(request), approval_id=parse_id(approval_id, what="approval_id")))
@@ -56,6 +71,12 @@ class ApprovalView(APIView):
 class DecisionView(APIView):
     """`POST /api/v1/approvals/<id>/decision`."""
 
+    @extend_schema(
+        summary="Decide",
+        request=DecisionBody,
+        responses={200: ApprovalWithHistoryTold, 409: "It was decided otherwise, or is about something else.", 410: "", 422: ""},
+        examples=[OpenApiExample("yes", value={"approved": True, "feedback": "Go on."}, request_only=True)],
+    )
     def post(self, request: Request, approval_id: str) -> Response:
         """Decides one; as it is then."""
         id_ = parse_id(approval_id, what="approval_id")
@@ -67,6 +88,11 @@ class DecisionView(APIView):
 class BatchDecisionView(APIView):
     """`POST /api/v1/approvals/batches/<batch_id>/decision`."""
 
+    @extend_schema(
+        summary="Decide about a batch",
+        request=BatchBody,
+        responses={200: list_of(ApprovalWithHistoryTold), 409: "", 410: "", 422: ""},
+    )
     def post(self, request: Request, batch_id: str) -> Response:
         """Decides several of a batch, all or none."""
         id_ = parse_id(batch_id, what="batch_id")

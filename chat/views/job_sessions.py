@@ -2,21 +2,33 @@
 
 from typing import Any
 
+from drf_spectacular.utils import extend_schema
+from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from accounts.authentication import caller_of
+from accounts.openapi import (
+    CURSOR,
+    page_of,
+    query,
+    shape,
+)
 from chat.bodies import checked
 from chat.job_requests import RevertBody
+from chat.job_told import DocumentTold, JobSessionTold, RevertedTold, SaidTold, VersionTold
 from chat.models import DocumentVersion
 from chat.services import documents, job_sessions
 from events.exceptions import InvalidRequest
+
+BEFORE = query("before", int, "The `next` of the page after; without it the newest page.")
 
 
 class JobSessionsView(APIView):
     """`GET /v1/sessions?cursor=`: the sessions that have jobs."""
 
+    @extend_schema(summary="List sessions with jobs", parameters=[CURSOR], responses=page_of(JobSessionTold, results="sessions"))
     def get(self, request: Request) -> Response:
         """One page, the newest first."""
         found, following = job_sessions.list_sessions(caller=caller_of(request), cursor=request.query_params.get("cursor", ""))
@@ -26,6 +38,16 @@ class JobSessionsView(APIView):
 class HistoryView(APIView):
     """`GET /v1/sessions/<session>/history?before=`."""
 
+    @extend_schema(
+        summary="Read what was said in a session",
+        parameters=[BEFORE],
+        responses=shape(
+            "History",
+            session_id=serializers.CharField(),
+            messages=SaidTold(many=True),
+            next=serializers.IntegerField(allow_null=True),
+        ),
+    )
     def get(self, request: Request, session_id: str) -> Response:
         """The last turns, oldest first; `next` is the `before` of the page before it."""
         before = _number(request, "before")
@@ -36,6 +58,11 @@ class HistoryView(APIView):
 class RevertView(APIView):
     """`POST /v1/sessions/<session>/revert`."""
 
+    @extend_schema(
+        summary="Revert a document",
+        request=RevertBody,
+        responses={200: RevertedTold, 409: "A job of the session is not over.", 422: ""},
+    )
     def post(self, request: Request, session_id: str) -> Response:
         """The document as it was at the end of a turn, or as a version was."""
         body = checked(RevertBody, request.body)
@@ -48,6 +75,7 @@ class RevertView(APIView):
 class DocumentView(APIView):
     """`GET /v1/sessions/<session>/document`."""
 
+    @extend_schema(summary="Get the document of a session", responses=DocumentTold)
     def get(self, request: Request, session_id: str) -> Response:
         """The version in force, with its HTML."""
         caller = caller_of(request)
@@ -60,6 +88,11 @@ class DocumentView(APIView):
 class VersionsView(APIView):
     """`GET /v1/sessions/<session>/versions?before=`."""
 
+    @extend_schema(
+        summary="List versions of a document",
+        parameters=[BEFORE],
+        responses=shape("Versions", versions=VersionTold(many=True), next=serializers.IntegerField(allow_null=True)),
+    )
     def get(self, request: Request, session_id: str) -> Response:
         """A page of versions without their HTML, the newest first."""
         caller = caller_of(request)

@@ -3,20 +3,31 @@
 import asyncio
 import logging
 from typing import Any
+from uuid import UUID
 
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.http.response import HttpResponseBase
+from drf_spectacular.utils import OpenApiExample, OpenApiResponse, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from accounts.authentication import authenticate, caller_of
+from accounts.openapi import (
+    IDEMPOTENCY_KEY,
+    LAST_EVENT_ID,
+    event_stream,
+    list_of,
+    nothing,
+    query,
+)
 from accounts.threads import in_thread
 from chat.bodies import checked
 from chat.conf import conf
 from chat.dialects import superdocs
 from chat.dialects.superdocs import RETRY_MS, SuperDocsDialect
 from chat.job_requests import ApproveBody, JobBody
+from chat.job_told import STATUSES, BegunTold, CancelledTold, CompletedTold, DecidedTold, JobTold, ListedJobTold
 from chat.models import Job
 from chat.run_events import Type
 from chat.services import job_states, jobs
@@ -45,8 +56,41 @@ MOST_LISTED = 100
 RETRY_SECONDS = 5
 PAUSE_SECONDS = 0.5
 TIMED_OUT = "run_timeout"
+JOB = OpenApiExample(
+    "a document",
+    value={"message": "Make it shorter.", "document_html": "<p>A long text.</p>", "session_id": "s1"},
+    request_only=True,
+)
+FRAMES = """retry: 1000
+
+:
+id: 1
+event: intermediate
+data: {"type":"intermediate","sequence":1,"content":"Reading the document."}
+
+id: 7
+event: final
+data: {"type":"final","sequence":7}
+"""
+LISTING = [
+    query("limit", int, f"1 to {MOST_LISTED}; 50."),
+    query("status", str, "Only jobs in this state.", enum=STATUSES),
+]
 
 
+@extend_schema(
+    summary="Begin a job",
+    parameters=[IDEMPOTENCY_KEY],
+    request=JobBody,
+    responses={
+        200: BegunTold,
+        404: "",
+        409: "The session is busy with another job.",
+        422: "",
+        429: "The month's usage is used up.",
+    },
+    examples=[JOB],
+)
 @stream_endpoint("POST", body_limit=conf.JOBS_BODY_MAX_BYTES, error_shape="detail")
 async def begin(request: HttpRequest) -> HttpResponseBase:
     """`POST /v1/chat/async`: accepts a job, and says which."""
@@ -55,6 +99,22 @@ async def begin(request: HttpRequest) -> HttpResponseBase:
     return JsonResponse(told | {"message": "Chat request queued for processing"}, headers={"Location": f"/v1/jobs/{job.pk}"})
 
 
+@extend_schema(
+    summary="Do a job and wait",
+    parameters=[IDEMPOTENCY_KEY],
+    request=JobBody,
+    responses={
+        200: CompletedTold,
+        202: OpenApiResponse(JobTold, description="It waits for decisions."),
+        404: "",
+        409: "The session is busy, or the job was cancelled.",
+        422: "",
+        429: "The month's usage is used up.",
+        500: "",
+        504: "",
+    },
+    examples=[JOB],
+)
 @stream_endpoint("POST", body_limit=conf.JOBS_BODY_MAX_BYTES, error_shape="detail")
 async def complete(request: HttpRequest) -> HttpResponseBase:
     """`POST /v1/chat`: accepts a job, and answers when it is over; 202 when it waits for decisions."""
@@ -98,6 +158,19 @@ async def _wait(job: Job) -> Event:
     return last
 
 
+@extend_schema(
+    summary="Read a job",
+    parameters=[
+        query("job_id", UUID, required=True),
+        query("last_sequence", int, "The `sequence` of the last frame that came; the header wins."),
+        LAST_EVENT_ID,
+    ],
+    responses={
+        **event_stream("What comes after the cursor, then live, to the end.", example=FRAMES),
+        204: nothing("The job is over, and the header names its last event."),
+        429: "",
+    },
+)
 @stream_endpoint("GET", error_shape="detail")
 async def stream(request: HttpRequest, session_id: str) -> HttpResponseBase:
     """`GET /v1/chat/<session>/stream?job_id=&last_sequence=`: what there is after a cursor, then live, to the end."""
@@ -145,6 +218,11 @@ async def _filled(events: list[Event]) -> list[Event]:
     return events
 
 
+@extend_schema(
+    summary="Decide about changes",
+    request=ApproveBody,
+    responses={200: DecidedTold, 409: "It was decided otherwise before.", 410: "It expired.", 422: ""},
+)
 @stream_endpoint("POST", body_limit=conf.JOBS_BODY_MAX_BYTES, error_shape="detail")
 async def approve(request: HttpRequest, session_id: str) -> HttpResponseBase:
     """`POST /v1/chat/<session>/approve`: decides about proposed changes."""
@@ -166,6 +244,7 @@ async def approve(request: HttpRequest, session_id: str) -> HttpResponseBase:
 class JobsView(APIView):
     """`GET /v1/jobs?limit=&status=`: the caller's newest jobs."""
 
+    @extend_schema(summary="List jobs", parameters=LISTING, responses=list_of(ListedJobTold, results="jobs"))
     def get(self, request: Request) -> Response:
         """At most `limit` (100), the newest first."""
         return _listed(request, session=None)
@@ -174,6 +253,7 @@ class JobsView(APIView):
 class SessionJobsView(APIView):
     """`GET /v1/sessions/<session>/jobs?limit=&status=`."""
 
+    @extend_schema(summary="List jobs of a session", parameters=LISTING, responses=list_of(ListedJobTold, results="jobs"))
     def get(self, request: Request, session_id: str) -> Response:
         """Those of one session."""
         return _listed(request, session=session_id)
@@ -191,6 +271,7 @@ def _listed(request: Request, *, session: str | None) -> Response:
 class JobView(APIView):
     """`GET /v1/jobs/<id>[?compact=1]`: everything that the stream tells, in one piece."""
 
+    @extend_schema(summary="Look at a job", parameters=[query("compact", bool, "Without HTML.")], responses=JobTold)
     def get(self, request: Request, job_id: str) -> Response:
         """The job now; with `compact` without HTML."""
         job = jobs.find(caller=caller_of(request), job_id=parse_id(job_id, what="job_id"))
@@ -201,6 +282,7 @@ class JobView(APIView):
 class CancelView(APIView):
     """`POST /v1/jobs/<id>/cancel`."""
 
+    @extend_schema(summary="Cancel a job", request=None, responses={200: CancelledTold, 409: "It is over."})
     def post(self, request: Request, job_id: str) -> Response:
         """Ends it: at once, or as soon as its worker hears of it."""
         job = jobs.cancel(caller=caller_of(request), job_id=parse_id(job_id, what="job_id"))

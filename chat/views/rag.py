@@ -5,8 +5,16 @@ from typing import Any
 from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpRequest, JsonResponse
 from django.http.response import HttpResponseBase
+from drf_spectacular.utils import OpenApiExample, extend_schema
 
 from accounts.authentication import authenticate
+from accounts.openapi import (
+    IDEMPOTENCY_KEY,
+    LAST_EVENT_ID,
+    LAST_EVENT_ID_IN_QUERY,
+    event_stream,
+    nothing,
+)
 from accounts.threads import in_thread
 from chat.conf import conf
 from chat.dialects.rag import RAGDialect
@@ -18,6 +26,7 @@ from chat.run_events import Type
 from chat.services import answers, questions
 from chat.services.questions import Question
 from chat.snapshot import Snapshot
+from chat.told import CompletionTold
 from chat.views import following
 from events.event import START, Event, is_terminal
 from events.exceptions import BY_STATUS, Unavailable
@@ -27,6 +36,16 @@ from events.responses import stream_endpoint
 
 DIALECT = RAGDialect()
 LOCATION = "/api/v1/chat/stream/{}"
+QUESTION = OpenApiExample("a question", value={"query": "How hot is green tea steeped?"}, request_only=True)
+FRAMES = """id: 2
+data: {"type":"sources","sources":[{"title":"Tea","score":0.83}]}
+
+id: 4
+data: {"type":"text","content":"At 70 to 80 degrees"}
+
+id: 9
+data: {"type":"done"}
+"""
 GROUNDING_FIELDS = {"context_mode", "rag_config", "attachment_config", "document_paths"}
 STATUS = {f"context_{each.code}": each.http_status for each in BY_STATUS.values()}
 """What `/complete` answers when there is no answer for a reason that lies in the request; else it is 500, or 503 to come back."""
@@ -42,6 +61,18 @@ class EngineNotConfigured(Unavailable):
         super().__init__(message, retry_after=retry_after)
 
 
+@extend_schema(
+    summary="Ask with sources",
+    parameters=[IDEMPOTENCY_KEY],
+    request=ChatCompletionRequest,
+    responses={
+        **event_stream("Sources, then the text as it comes, then done. `Location` says where to resume.", example=FRAMES),
+        409: "",
+        422: "",
+        429: "",
+    },
+    examples=[QUESTION],
+)
 @stream_endpoint("POST", body_limit=conf.CHAT_BODY_MAX_BYTES, error_shape="detail")
 async def stream(request: HttpRequest) -> HttpResponseBase:
     """`POST /api/v1/chat/stream`: sources, then the text as it comes, then done."""
@@ -49,12 +80,28 @@ async def stream(request: HttpRequest) -> HttpResponseBase:
     return await following.follow(message, START, dialect=DIALECT, location=LOCATION)
 
 
+@extend_schema(
+    summary="Resume an answer with sources",
+    parameters=[LAST_EVENT_ID, LAST_EVENT_ID_IN_QUERY],
+    responses={
+        **event_stream("What comes after the cursor; ends with the answer.", example=FRAMES),
+        204: nothing("The answer has ended, and the cursor is its last event."),
+        429: "",
+    },
+)
 @stream_endpoint("GET", error_shape="detail")
 async def resume(request: HttpRequest, message_id: str) -> HttpResponseBase:
     """`GET /api/v1/chat/stream/<message_id>`: the rest after a cursor."""
     return await following.resume(request, message_id, dialect=DIALECT, location=LOCATION)
 
 
+@extend_schema(
+    summary="Ask with sources and wait",
+    parameters=[IDEMPOTENCY_KEY],
+    request=ChatCompletionRequest,
+    responses={200: CompletionTold, 409: "", 422: "", 429: "", 500: ""},
+    examples=[QUESTION],
+)
 @stream_endpoint("POST", body_limit=conf.CHAT_BODY_MAX_BYTES, error_shape="detail")
 async def complete(request: HttpRequest) -> HttpResponseBase:
     """`POST /api/v1/chat/complete`: the same, in one piece when it is over."""

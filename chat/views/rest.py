@@ -1,13 +1,21 @@
 """Conversations and messages over REST."""
 
+from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from accounts.authentication import caller_of
 from accounts.bodies import SmallJSONParser
+from accounts.openapi import (
+    CURSOR,
+    nothing,
+    page_of,
+    query,
+)
 from chat.serializers import ApplicationSerializer, ConversationSerializer, ParticipantSerializer, TitleSerializer
 from chat.services import applications, conversations, sessions
+from chat.told import MessageTold, OpenSessionTold, SessionMessageTold, SessionTold
 from events.exceptions import InvalidRequest
 from events.paging import parse_id
 
@@ -15,6 +23,7 @@ from events.paging import parse_id
 class ApplicationsView(APIView):
     """`GET /api/v1/applications?cursor=`: those that the caller may ask."""
 
+    @extend_schema(summary="List applications", parameters=[CURSOR], responses=page_of(ApplicationSerializer))
     def get(self, request: Request) -> Response:
         """One page, by their ids."""
         cursor = request.query_params.get("cursor", "")
@@ -25,6 +34,7 @@ class ApplicationsView(APIView):
 class ConversationsView(APIView):
     """`GET /api/v1/conversations?cursor=`: the caller's, newest first."""
 
+    @extend_schema(summary="List conversations", parameters=[CURSOR], responses=page_of(ConversationSerializer))
     def get(self, request: Request) -> Response:
         """One page."""
         cursor = request.query_params.get("cursor", "")
@@ -38,11 +48,15 @@ class ConversationView(APIView):
     # DRF's own reads bodies of any size, and of any depth until Python gives up.
     parser_classes = (SmallJSONParser,)
 
+    @extend_schema(summary="Get a conversation", responses=ConversationSerializer)
     def get(self, request: Request, conversation_id: str) -> Response:
         """One conversation."""
         id_ = parse_id(conversation_id, what="conversation_id")
         return Response(ConversationSerializer(conversations.conversation(caller=caller_of(request), conversation_id=id_)).data)
 
+    @extend_schema(
+        summary="Rename a conversation", request=TitleSerializer, responses={200: ConversationSerializer, 409: "It is a room."}
+    )
     def patch(self, request: Request, conversation_id: str) -> Response:
         """Renames it."""
         id_ = parse_id(conversation_id, what="conversation_id")
@@ -51,6 +65,7 @@ class ConversationView(APIView):
         renamed = conversations.rename(caller=caller_of(request), conversation_id=id_, title=serializer.validated_data["title"])
         return Response(ConversationSerializer(renamed).data)
 
+    @extend_schema(summary="Delete a conversation", responses={204: nothing("It is deleted."), 409: "It is a room."})
     def delete(self, request: Request, conversation_id: str) -> Response:
         """Deletes it, with its messages."""
         id_ = parse_id(conversation_id, what="conversation_id")
@@ -61,6 +76,11 @@ class ConversationView(APIView):
 class MessagesView(APIView):
     """`GET /api/v1/conversations/<id>/messages?before=`: a page of messages, oldest first."""
 
+    @extend_schema(
+        summary="List messages of a conversation",
+        parameters=[CURSOR, query("before", str, "The same as `cursor`.")],
+        responses=page_of(MessageTold),
+    )
     def get(self, request: Request, conversation_id: str) -> Response:
         """The newest page, or the one before a `next`."""
         id_ = parse_id(conversation_id, what="conversation_id")
@@ -75,6 +95,7 @@ class MessagesView(APIView):
 class ApplicationMessagesView(APIView):
     """`GET /api/v1/chat/<application_id>/messages?cursor=`: what the caller takes part in with an application (S4)."""
 
+    @extend_schema(summary="List messages of an application", parameters=[CURSOR], responses=page_of(SessionMessageTold))
     def get(self, request: Request, application_id: str) -> Response:
         """The newest page, oldest first; `next` is the `cursor` of the one before it."""
         cursor = request.query_params.get("cursor", "")
@@ -85,6 +106,7 @@ class ApplicationMessagesView(APIView):
 class SessionsView(APIView):
     """`GET /api/v1/chat/sessions?cursor=`: the sessions of the chat socket in which the caller takes part."""
 
+    @extend_schema(summary="List sessions", parameters=[CURSOR], responses=page_of(SessionTold))
     def get(self, request: Request) -> Response:
         """One page, the newest first."""
         found, following = sessions.list_sessions(caller=caller_of(request), cursor=request.query_params.get("cursor", ""))
@@ -94,6 +116,7 @@ class SessionsView(APIView):
 class SessionView(APIView):
     """`GET /api/v1/chat/sessions/<name or id>`."""
 
+    @extend_schema(summary="Get a session", responses=OpenSessionTold)
     def get(self, request: Request, name: str) -> Response:
         """One session, with the answers in it that are not over."""
         caller = caller_of(request)
@@ -105,6 +128,7 @@ class SessionView(APIView):
 class SessionMessagesView(APIView):
     """`GET /api/v1/chat/sessions/<name or id>/messages?cursor=`."""
 
+    @extend_schema(summary="List messages of a session", parameters=[CURSOR], responses=page_of(SessionMessageTold))
     def get(self, request: Request, name: str) -> Response:
         """The newest page, oldest first; `next` is the `cursor` of the one before it."""
         cursor = request.query_params.get("cursor", "")
@@ -117,6 +141,11 @@ class SessionParticipantsView(APIView):
 
     parser_classes = (SmallJSONParser,)
 
+    @extend_schema(
+        summary="Add someone to a session",
+        request=ParticipantSerializer,
+        responses={200: SessionTold, 409: "There are too many."},
+    )
     def post(self, request: Request, name: str) -> Response:
         """Adds a user of one of the caller's organisations, in a session that is made if need be."""
         serializer = ParticipantSerializer(data=request.data)
@@ -129,6 +158,7 @@ class SessionParticipantsView(APIView):
 class SessionParticipantView(APIView):
     """`DELETE /api/v1/chat/sessions/<name or id>/participants/<user>`."""
 
+    @extend_schema(summary="Remove someone from a session", responses={204: nothing("It is done.")})
     def delete(self, request: Request, name: str, user_id: str) -> Response:
         """Removes a user, or lets the caller leave."""
         sessions.remove_participant(caller=caller_of(request), name=name, user_id=user_id)

@@ -2,9 +2,11 @@
 
 import json
 from collections.abc import Mapping
+from typing import Any
 
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
+from drf_spectacular.utils import OpenApiExample, PolymorphicProxySerializer, extend_schema
 from pydantic import ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -12,6 +14,13 @@ from rest_framework.views import APIView
 
 from accounts.authentication import authenticate, caller_of
 from accounts.caller import Caller
+from accounts.openapi import (
+    IDEMPOTENCY_KEY,
+    LAST_EVENT_ID,
+    LAST_EVENT_ID_IN_QUERY,
+    event_stream,
+    nothing,
+)
 from accounts.threads import in_thread
 from chat.approval_requests import ToolActionsBody
 from chat.approvals import resuming
@@ -19,6 +28,7 @@ from chat.conf import conf
 from chat.dialects.docsgpt import DocsGPTDialect
 from chat.serializers import QuestionSerializer, first_error
 from chat.services import answers, questions
+from chat.told import StoppedTold, TailTold
 from chat.views.following import follow, resume
 from events.event import START
 from events.exceptions import InvalidRequest
@@ -27,8 +37,32 @@ from events.responses import EventStreamResponse, stream_endpoint
 
 DIALECT = DocsGPTDialect()
 LOCATION = "/api/messages/{}/events"
+BODIES: list[Any] = [QuestionSerializer, ToolActionsBody]
+"""A question, or decisions about what an answer asks."""
+FRAMES = """:
+data: {"type":"message_id","message_id":"5f7a...","conversation_id":"91c2..."}
+
+id: 2
+data: {"type":"answer","answer":"A cursor is"}
+
+id: 5
+data: {"type":"end"}
+"""
 
 
+@extend_schema(
+    summary="Ask",
+    parameters=[IDEMPOTENCY_KEY],
+    request=PolymorphicProxySerializer("Asking", BODIES, resource_type_field_name=None),
+    responses={
+        **event_stream("The answer, to its end. `Location` says where it can be read again.", example=FRAMES),
+        409: "The conversation is busy, nothing waits, or someone else has just decided.",
+        410: "What is decided about is over.",
+        422: "What was edited does not fit.",
+        429: "",
+    },
+    examples=[OpenApiExample("a question", value={"question": "What is a cursor?"}, request_only=True)],
+)
 @stream_endpoint("POST", body_limit=conf.CHAT_BODY_MAX_BYTES)
 async def ask(request: HttpRequest) -> HttpResponseBase:
     """Accepts a question, or decisions about the tool calls of an answer, and streams the answer. It goes on without readers."""
@@ -58,6 +92,15 @@ async def _resume(caller: Caller, wanted: ToolActionsBody) -> HttpResponseBase:
     return response
 
 
+@extend_schema(
+    summary="Read an answer",
+    parameters=[LAST_EVENT_ID, LAST_EVENT_ID_IN_QUERY],
+    responses={
+        **event_stream("What comes after the cursor; ends with the answer.", example=FRAMES),
+        204: nothing("The answer has ended, and the cursor is its last event."),
+        429: "",
+    },
+)
 @stream_endpoint("GET")
 async def events(request: HttpRequest, message_id: str) -> HttpResponseBase:
     """The rest of an answer after a cursor: what there is, then live. 204 when there is nothing after it and never will be."""
@@ -69,6 +112,7 @@ class TailView(APIView):
 
     error_shape = "success"
 
+    @extend_schema(summary="Look at an answer", responses=TailTold)
     def get(self, request: Request, message_id: str) -> Response:
         """See S0."""
         id_ = parse_id(message_id, what="message_id")
@@ -80,6 +124,7 @@ class StopView(APIView):
 
     error_shape = "success"
 
+    @extend_schema(summary="Stop an answer", request=None, responses={202: StoppedTold})
     def post(self, request: Request, message_id: str) -> Response:
         """See S0."""
         id_ = parse_id(message_id, what="message_id")

@@ -111,7 +111,11 @@ def test_drf_views_answer_in_their_shape():
     plain, first_seed = type("View", (), {}), type("View", (), {"error_shape": "success"})
     response = drf_exception_handler(drf.NotFound("No."), {"view": plain()})
     assert isinstance(response, Response)
-    assert response.data == {"detail": "No."}
+    assert response.data == {"detail": "No.", "code": "not_found"}
+    not_issued = drf.APIException("No.", code="x")
+    not_issued.status_code, not_issued.default_code = 501, "tokens_not_issued"
+    assert drf_exception_handler(not_issued, {"view": plain()}).data["code"] == "tokens_not_issued"
+    assert drf_exception_handler(drf.ValidationError({"name": ["No."]}), {"view": plain()}).data == {"name": ["No."]}
     assert body(drf_exception_handler(drf.NotFound("No."), {"view": first_seed()}))["success"] is False
     assert body(drf_exception_handler(InvalidRequest("No."), {"view": plain()}))["detail"] == "No."
     assert drf_exception_handler(ZeroDivisionError(), {"view": plain()}) is None

@@ -6,18 +6,25 @@ from django.conf import settings
 from django.core.management.base import BaseCommand
 
 from realtime_project.reference import settings_page
+from realtime_project.schema import asyncapi, openapi
 
 
 class Command(BaseCommand):
-    """Writes docs/reference/settings.md; a test fails when it is not what this would write."""
+    """Writes settings.md, openapi.yaml and asyncapi.yaml there; tests fail when they are not what this would write."""
 
-    help = "Writes docs/reference/settings.md from the apps' conf.py."
+    help = "Writes settings.md, openapi.yaml and asyncapi.yaml in docs/reference from the code."
     requires_system_checks = []  # noqa: RUF012 - Django's declaration
     requires_migrations_checks = False
 
     def handle(self, *_args: Any, **_options: Any) -> None:
-        """Writes the page."""
-        page = settings.BASE_DIR / "docs" / "reference" / "settings.md"
-        page.parent.mkdir(parents=True, exist_ok=True)
-        page.write_text(settings_page())
-        self.stdout.write(f"Wrote {page.relative_to(settings.BASE_DIR)}.")
+        """Writes them."""
+        reference = settings.BASE_DIR / "docs" / "reference"
+        reference.mkdir(parents=True, exist_ok=True)
+        pages = {
+            "settings.md": settings_page(),
+            "openapi.yaml": openapi.as_yaml(openapi.document()),
+            "asyncapi.yaml": openapi.as_yaml(asyncapi.document()),
+        }
+        for name, text in pages.items():
+            (reference / name).write_text(text)
+            self.stdout.write(f"Wrote docs/reference/{name}.")

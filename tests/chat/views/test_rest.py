@@ -43,7 +43,7 @@ async def test_strangers_get_401_and_others_404(alice, bob_client, method, what)
     address = f"{LIST}/{answer.conversation_id}{what}"
     stranger = await Client().request(method, address, body={"title": "x"})
     assert stranger.status == 401
-    assert set(stranger.json()) == {"detail"}
+    assert set(stranger.json()) == {"detail", "code"}
     theirs = await bob_client.request(method, address, body={"title": "x"})
     nobodys = await bob_client.request(method, f"{LIST}/{uuid.uuid4()}{what}", body={"title": "x"})
     assert theirs.status == nobodys.status == 404
