@@ -52,14 +52,7 @@ def test_a_webhook_from_its_registration_to_its_end(api, receiver):
     status, made = api("post", "", {"url": receiver.url, "patterns": [ALL], "description": "Shop"})
     assert status == 201
     path, secret = f"/{made['id']}", made["secret"]
-    assert {**made, "secret": ""} == {
-        **made,
-        "secret": "",
-        "organization": ORG,
-        "enabled": True,
-        "form": "event",
-        "off_reason": "",
-    }
+    assert (made["organization"], made["enabled"], made["form"], made["off_reason"]) == (ORG, True, "event", "")
     assert "secret" not in api("get", path)[1]
     assert [each["id"] for each in api("get")[1]["results"]] == [made["id"]]
 
@@ -70,10 +63,7 @@ def test_a_webhook_from_its_registration_to_its_end(api, receiver):
     work()
     assert is_signed(receiver.requests[0], secret)
     listed = api("get", f"{path}/deliveries")[1]["results"]
-    assert [each["status"] for each in listed] == ["delivered", "failed"] or [each["status"] for each in listed] == [
-        "failed",
-        "delivered",
-    ]
+    assert sorted(each["status"] for each in listed) == ["delivered", "failed"]
     [failed] = api("get", f"{path}/deliveries?status=failed")[1]["results"]
     assert (failed["status_code"], failed["answer"], failed["attempts"]) == (500, "no", 1)
     status, again = api("post", f"{path}/deliveries/{failed['id']}/redeliver")

@@ -47,6 +47,8 @@ class Receiver:
 
         self.server = ThreadingHTTPServer(("127.0.0.1", port), Answering)
         self.server.daemon_threads = True
+        # Of a worker that was killed, or has read enough.
+        self.server.handle_error = lambda request, address: None
         self.port = self.server.server_port
         self.url = f"http://127.0.0.1:{self.port}/hook"
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
