@@ -72,11 +72,13 @@ class Sight:
         bound = [each for each in events if each.topic.source in _rules]
         if not bound:
             return events
-        await self._look_up({_key(each.topic) for each in bound})
-        return [each for each in events if each.topic.source not in _rules or self._known[_key(each.topic)][1]]
+        visible = await self._visible({_key(each.topic) for each in bound})
+        return [each for each in events if each.topic.source not in _rules or _key(each.topic) in visible]
 
-    async def _look_up(self, keys: set[tuple[str, str, str]]) -> None:
+    async def _visible(self, keys: set[tuple[str, str, str]]) -> set[tuple[str, str, str]]:
+        """Those of the resources that the caller may see. What is forgotten while the database is asked changes no answer."""
         now = time.monotonic()
+        visible: set[tuple[str, str, str]] = set()
         if len(self._known) > REMEMBERED:
             self._known.clear()
         asked: dict[tuple[str, str], set[str]] = {}
@@ -84,11 +86,15 @@ class Sight:
             known = self._known.get((organization, source, resource_id))
             if known is None or known[0] < now:
                 asked.setdefault((organization, source), set()).add(resource_id)
+            elif known[1]:
+                visible.add((organization, source, resource_id))
         for (organization, source), resource_ids in asked.items():
             seen = await in_thread(_rules[source], self._caller, organization, resource_ids)
             until = now + conf.TOPIC_ACCESS_SECONDS
             for each in resource_ids:
                 self._known[organization, source, each] = (until, each in seen)
+            visible |= {(organization, source, each) for each in resource_ids if each in seen}
+        return visible
 
 
 class Belonging:
@@ -100,6 +106,8 @@ class Belonging:
         self._bell = bell
         self._due = time.monotonic() + conf.AUTH_RECHECK_SECONDS
         self._asking: asyncio.Task[set[str]] | None = None
+        self._among: Collection[str] | None = None
+        """About which organisations the question is that waits for its answer."""
 
     @property
     def due(self) -> float:
@@ -111,11 +119,15 @@ class Belonging:
         self._due = min(self._due, due)
 
     async def news(self, among: Collection[str] | None) -> set[str] | None:
-        """The public ids (see `visible_organizations`), if there is an answer that is due; else None."""
+        """The public ids (see `visible_organizations`), if there is an answer that is due; else None.
+
+        Those of `among` that were not asked about when the question was put are in the answer: nothing is known against them.
+        """
         if self._asking is None:
             if time.monotonic() < self._due:
                 return None
-            asking = in_thread(visible_organizations, user_pk=self._caller.pk, among=among)
+            self._among = None if among is None else frozenset(among)
+            asking = in_thread(visible_organizations, user_pk=self._caller.pk, among=self._among)
             self._asking = asyncio.create_task(asking, name="access to topics")
             self._asking.add_done_callback(lambda _: self._bell())
             self._due = time.monotonic() + conf.AUTH_RECHECK_SECONDS
@@ -125,13 +137,22 @@ class Belonging:
             return None
         asked, self._asking = self._asking, None
         try:
-            return asked.result()
+            return self._meant(asked.result(), among)
         except Exception as error:
             if not isinstance(translated(error), Unavailable):
                 raise
             # Nobody is put out because a store is away; asked again soon.
             self.ask_at(time.monotonic() + AGAIN_SECONDS)
             return None
+
+    def _meant(self, visible: set[str], among: Collection[str] | None) -> set[str] | None:
+        """What an answer says of `among`, which may have changed since: it would put out who was not asked about."""
+        if self._among is None:
+            return visible
+        unasked = set(among or ()) - set(self._among)
+        if among is None or unasked:
+            self.ask_at(0.0)
+        return None if among is None else visible | unasked
 
     def close(self) -> None:
         """Asks no more."""
