@@ -64,10 +64,19 @@ UVICORN = ["--lifespan", "on", "--loop", "uvloop", "--http", "httptools", "--ws"
 
 
 class Stack:
-    """The processes of one server. `settings` are environment variables for all; web processes serve `application`."""
+    """The processes of one server. `settings` are environment variables for all; web processes serve `application`.
+
+    `broker`: what EVENT_BROKER is for them, by default as for the test run.
+    """
 
     def __init__(
-        self, *, webs: int = 2, workers: int = 1, settings: dict[str, str] | None = None, application: str = APPLICATION
+        self,
+        *,
+        webs: int = 2,
+        workers: int = 1,
+        settings: dict[str, str] | None = None,
+        application: str = APPLICATION,
+        broker: str = BROKER,
     ) -> None:
         self._uvicorn = ["-m", "uvicorn", application, *UVICORN]
         self.folder = Path(tempfile.mkdtemp(prefix="live-tests-"))
@@ -78,8 +87,9 @@ class Stack:
         self.valkey = EmbeddedValkey(self.folder / "valkey", durable=False)
         # Durable: a NATS that was killed goes on where it was.
         self.nats = EmbeddedNats(self.folder / "nats")
-        self.hot = self.nats if BROKER == "nats" else self.valkey
-        """The store behind the broker: EVENT_BROKER of the test run."""
+        self._broker = broker
+        self.hot = self.nats if broker == "nats" else self.valkey
+        """The store behind the broker."""
         self.webs: list[Child] = []
         self.workers: list[Child] = []
         self.addresses: list[str] = []
@@ -91,7 +101,7 @@ class Stack:
         """Starts everything and waits until it is ready."""
         # Only one of them: nothing may ask for the other.
         self.environment |= {"DATABASE_URL": self.postgres.start(), "REDIS_URL": "", "NATS_URL": ""}
-        self.environment[f"{BROKER.upper()}_URL"] = self.hot.start()
+        self.environment |= {"EVENT_BROKER": self._broker, f"{self._broker.upper()}_URL": self.hot.start()}
         prepare = self._child("prepare", [MANAGE, "prepare_database"])
         prepare.start()
         assert prepare.wait(patiently(READY_SECONDS))

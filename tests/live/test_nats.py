@@ -1,18 +1,32 @@
-"""A whole server on NATS, beside other programs that speak to the same NATS. With EVENT_BROKER=nats only."""
+"""A whole server on NATS, beside other programs that speak to the same NATS. On NATS whatever EVENT_BROKER says."""
 
 import asyncio
 import json
+from collections.abc import Iterator
 
 import nats
 import pytest
 
-from tests.live.conftest import Client, words
-from tests.live.processes import BROKER, Stack
+from tests.live.conftest import USERS, Client, log_in, words
+from tests.live.processes import Stack
 from tests.live.readers import Reader, Seen, check_answer
 
-pytestmark = pytest.mark.skipif(BROKER != "nats", reason="runs with EVENT_BROKER=nats")
-
 FEED = "/api/topics?topic=events.org_demo.crm.record.*.*"
+
+
+@pytest.fixture(scope="module")
+def session_stack() -> Iterator[Stack]:
+    made = Stack(broker="nats")
+    try:
+        made.start()
+        yield made
+    finally:
+        made.stop()
+
+
+@pytest.fixture(scope="module")
+def tokens(session_stack: Stack) -> dict[str, str]:
+    return {name: log_in(session_stack, name) for name in USERS}
 
 
 def feed(stack: Stack, client: Client) -> Reader:

@@ -1,23 +1,19 @@
-"""Topics over two web processes: whoever subscribes is told exactly what matches and what he may see, in order, once."""
+"""Topics when a process dies, and when a membership ends; test_property.py has what is told in good times."""
 
 import asyncio
-import itertools
 import random
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
-from events.topics import parse_pattern, parse_topic
 from tests.live.conftest import Client, measured
 from tests.live.processes import Stack, eventually
+from tests.live.topics.publisher import Publisher
 from tests.live.topics.subscribers import SocketSubscriber, StreamSubscriber, Subscriber
 from tests.patience import patiently
 
 SECONDS = patiently(40)
-ORGANIZATIONS = ("org_demo", "org_second")
-MEMBERS = {"alice": ORGANIZATIONS, "bob": ("org_demo",)}
-WILD = "*"
 
 
 @pytest.fixture
@@ -46,90 +42,6 @@ async def subscribe(stack: Stack, tokens: dict[str, str], second_organization: N
     yield start
     for each in made:
         await each.stop()
-
-
-class Publisher:
-    """Publishes over both processes, and keeps in what order each organisation's stream took it."""
-
-    def __init__(self, client: Client) -> None:
-        self.client = client
-        self.numbers = itertools.count()
-        self.taken: list[tuple[str, str, int]] = []
-        """(cursor, topic, number)"""
-
-    async def publish(self, topics: list[str], *, at: int) -> None:
-        items = [{"topic": topic, "payload": {"n": next(self.numbers)}} for topic in topics]
-        answer = await self.client.request("POST", "/api/v1/topics/publish", at=at, json=items)
-        assert answer.status_code == 202, answer.text
-        for item, result in zip(items, answer.json()["results"], strict=True):
-            self.taken.append((result["cursor"], item["topic"], item["payload"]["n"]))
-
-    def expected(self, patterns: list[str], organization: str) -> list[tuple[str, int]]:
-        parsed = [each for each in map(parse_pattern, patterns) if each.organization == organization]
-        mine = [
-            (_place(cursor), number)
-            for cursor, topic, number in self.taken
-            if any(pattern.matches(parse_topic(topic)) for pattern in parsed)
-        ]
-        return [(organization, number) for _, number in sorted(mine)]
-
-
-def _place(cursor: str) -> tuple[int, ...]:
-    return tuple(map(int, cursor.split("-")))
-
-
-def _topic(chance: random.Random) -> str:
-    path = [
-        chance.choice(("tasks", "flows")),
-        chance.choice(("task", "flow")),
-        chance.choice(("run", "done")),
-        f"r{chance.randint(1, 3)}",
-    ]
-    pairs = [part for key in ("k", "l") if chance.random() < 0.4 for part in (key, chance.choice("xy"))]
-    return ".".join(["events", chance.choice(ORGANIZATIONS), *path, *pairs])
-
-
-def _pattern(chance: random.Random, organizations: tuple[str, ...]) -> str:
-    segments = _topic(chance).split(".")
-    segments[1] = chance.choice(organizations)
-    return ".".join(
-        each if number < 2 or number in (6, 8) or chance.random() < 0.5 else WILD for number, each in enumerate(segments)
-    )
-
-
-@pytest.mark.parametrize("seed", [1, 2])
-async def test_random_topics_patterns_publishers_and_cuts(
-    stack: Stack, tokens: dict[str, str], subscribe: Any, seed: int
-) -> None:
-    chance = random.Random(seed)
-    subscribers = []
-    for number, (kind, who) in enumerate(itertools.product((SocketSubscriber, StreamSubscriber), ("alice", "bob", "alice"))):
-        patterns = list({_pattern(chance, MEMBERS[who]) for _ in range(chance.randint(1, 6))})
-        subscribers.append(await subscribe(kind, who, patterns, seed * 100 + number, at=number))
-    publishers = [Publisher(Client(stack, tokens["demo"])) for _ in range(2)]
-    publishers[1].numbers = itertools.count(1_000_000)
-    publishers[1].taken = publishers[0].taken
-
-    async def run(publisher: Publisher, at: int) -> None:
-        for _ in range(40):
-            await publisher.publish([_topic(chance) for _ in range(chance.randint(1, 8))], at=at)
-
-    await asyncio.gather(*(run(each, at) for at, each in enumerate(publishers)))
-    for each in subscribers:
-        for organization in ORGANIZATIONS:
-            wanted = publishers[0].expected(each.topics, organization)
-            await eventually(
-                lambda: len(_of(each, organization)) >= len(wanted),  # noqa: B023 - called at once
-                within=SECONDS,
-                what=f"{len(wanted)} events of {organization} for {each.topics}",
-            )
-            assert _of(each, organization) == wanted
-        assert not each.of("backlog.truncated")
-    assert sum(each.cuts for each in subscribers) > 6
-
-
-def _of(subscriber: Subscriber, organization: str) -> list[Any]:
-    return [each for each in subscriber.numbers if each[0] == organization]
 
 
 async def test_a_web_process_that_is_killed_takes_nothing_along(stack: Stack, tokens: dict[str, str], subscribe: Any) -> None:
