@@ -193,7 +193,7 @@ class EventsSettings(AppSettings):
     """Most deliveries that all workers together send to one endpoint at the same time; 1 keeps them in order until one fails."""
 
     WEBHOOK_LEASE_SECONDS: float = 60.0
-    """After how long another worker takes over a delivery whose worker died, in seconds; more than WEBHOOK_SEND_SECONDS."""
+    """After how long another worker takes over a delivery whose worker died, in seconds; at least WEBHOOK_SEND_SECONDS and 5."""
 
     WEBHOOK_ATTEMPTS_MAX: int = 10
     """How often a delivery is tried before it is dead, and waits for somebody to have it sent again."""

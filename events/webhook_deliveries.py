@@ -32,6 +32,10 @@ FACTOR, JITTER = 4, 0.2
 together does not come back together."""
 
 
+NOTING_SECONDS = 5
+"""How long it may take to begin an attempt, and to write down what came of it, beside the attempt itself."""
+
+
 @dataclass(frozen=True, slots=True)
 class Letter:
     """What is posted where: signed a moment before it is sent."""
@@ -73,7 +77,8 @@ def claim(*, now: datetime, most: int) -> list[WebhookDelivery]:
         room = min(conf.WEBHOOK_SENDING_PER_ENDPOINT - _under_way(endpoint, now), most - len(pks))
         rows = due.filter(endpoint=endpoint).select_for_update(skip_locked=True).order_by("next_attempt", "created_at")
         pks += rows.values_list("pk", flat=True)[: max(room, 0)]
-    until = now + timedelta(seconds=conf.WEBHOOK_LEASE_SECONDS)
+    # Never shorter than an attempt and noting it takes, or what goes well would be sent twice.
+    until = now + timedelta(seconds=max(conf.WEBHOOK_LEASE_SECONDS, conf.WEBHOOK_SEND_SECONDS + NOTING_SECONDS))
     WebhookDelivery.objects.filter(pk__in=pks).update(
         lease=F("lease") + 1, attempts=F("attempts") + 1, leased_until=until, attempted_at=now
     )
