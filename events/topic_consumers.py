@@ -71,7 +71,8 @@ class TopicsConsumer(BaseConsumer):
                 await self._tell_error(error, ref)
 
     async def _subscribe(self, topics: list[str], since: str, ref: Any) -> None:
-        async with self._telling:
+        # Its answer must not come between events that were found before it, whose cursors know nothing of it.
+        async with self._reader.turn:
             in_force, refusals, recovered = await self._reader.subscribe(topics, since=since)
             told = [topic_frames.refused(each, ref=ref) for each in refusals]
             if in_force:

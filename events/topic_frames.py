@@ -57,6 +57,14 @@ def place(cursor: str) -> Told:
     return Told(to_json({"type": "cursor", "cursor": cursor}), cursor)
 
 
+def not_streamed(*, topic: Topic, message_id: str, limit: int) -> Told:
+    """An answer whose tokens are not told here, as too many others are: it is read at an address of its own."""
+    message = f"The tokens of at most {limit} running answers are told over one connection. Read this one at {{}}."
+    where = f"/api/messages/{message_id}/events"
+    frame = {"type": "not_streamed", "topic": str(topic), "message_id": message_id, "message": message.format(where)}
+    return Told(to_json(frame), topic=topic)
+
+
 def refused(refusal: Refusal, *, ref: Any = None) -> Told:
     """An error that concerns some patterns; the others run on."""
     frame: Frame = error_frame(refusal.error, ref=ref) | {"topics": list(refusal.patterns)}

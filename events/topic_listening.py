@@ -6,12 +6,13 @@ gives at a moment when it stands at or after the place up to which the watch has
 
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from events.conf import conf
 from events.event import START, EventId
 from events.feed import Feed
 from events.ring import Batch
+from events.topic_cursor import Aside, Start, marks_of
 from events.topic_event import TopicEvent
 from events.topic_watch import TopicWatch
 from events.topics import Pattern, Trie
@@ -21,7 +22,8 @@ from events.topics import Pattern, Trie
 class Heard:
     """What came next: matching events, and the place after them (further than the last where others followed).
 
-    `reason`: why events may be missing before `oldest`, the first that is retained; empty: none are.
+    `reason`: why events may be missing before `oldest`, the first that is retained; empty: none are. `group`: those whose
+    place it is; None: that of all others.
     """
 
     events: list[TopicEvent]
@@ -30,6 +32,7 @@ class Heard:
     oldest: EventId | None = None
     is_far: bool = False
     """Whether the place is to be told though nothing matched: the one before may soon be forgotten."""
+    group: "Group | None" = None
 
 
 class _CatchUp(Feed):
@@ -57,17 +60,16 @@ class _CatchUp(Feed):
         del due
 
 
-@dataclass(slots=True)
-class _Rewind:
-    """Patterns that were added with a place of their own: what they missed up to `until`, and others were not told."""
+@dataclass(eq=False, slots=True)
+class Group:
+    """Patterns that were added together. Since `since` everything that matches is told, up to the place of the connection.
 
-    feed: _CatchUp
-    until: EventId
-    added: Trie[bool]
-    held: Trie[bool]
+    With a `feed`, only up to where that stands: they were added with a place of their own, behind the others, who wait.
+    """
 
-    def wants(self, event: TopicEvent) -> bool:
-        return event.at.id <= self.until and bool(self.added.match(event.topic)) and not self.held.match(event.topic)
+    since: EventId
+    feed: _CatchUp | None = None
+    patterns: set[Pattern] = field(default_factory=set)
 
 
 @dataclass(eq=False, slots=True)
@@ -76,11 +78,11 @@ class Listening:
 
     bell: Callable[[], None]
     """Called when there may be something to look at."""
-    patterns: set[Pattern] = field(default_factory=set)
     is_replaying: bool = False
     """Whether it has not caught up yet with the place it began from."""
     _watch: TopicWatch | None = None
-    _trie: Trie[bool] = field(default_factory=Trie)
+    _groups: list[Group] = field(default_factory=list)
+    _trie: Trie[Group] = field(default_factory=Trie)
     _cursor: EventId = START
     _waiting: deque[TopicEvent] = field(default_factory=deque)
     _is_live: bool = False
@@ -89,7 +91,6 @@ class Listening:
     _is_passed: bool = False
     _feed: _CatchUp | None = None
     _reason: str = ""
-    _rewinds: list[_Rewind] = field(default_factory=list)
 
     @property
     def watch(self) -> TopicWatch:
@@ -109,31 +110,64 @@ class Listening:
             self.is_replaying = True
         return self._cursor
 
-    def add(self, patterns: Iterable[Pattern], *, since: EventId | None = None) -> None:
-        """Asks for more. `since`: what these patterns missed since then is told first; others are not told it again."""
-        new = [pattern for pattern in patterns if pattern not in self.patterns]
-        if since is not None and self.patterns and new:
-            feed = self._catch_up_from(since)
-            self._rewinds.append(_Rewind(feed, self._cursor, _trie_of(new), _trie_of(self.patterns)))
-            # What waits was matched without the new ones.
+    @property
+    def patterns(self) -> set[Pattern]:
+        """All that is asked for."""
+        return {pattern for group in self._groups for pattern in group.patterns}
+
+    def add(self, patterns: Iterable[Pattern], *, start: Start | None = None, reason: str = "") -> None:
+        """Asks for more; what is asked for already stays as it is.
+
+        `start`: what these patterns missed since its place is told first, without what the others were told. `reason`: why
+        a given place could not be used.
+        """
+        known = self.patterns
+        new = {pattern for each in patterns if (pattern := self._own(each)) not in known}
+        if not new:
+            return
+        group = Group(start.since if start else self._cursor, patterns=new)
+        if start is not None and start.place != self._cursor:
+            group.feed = self._catch_up_from(start.place, reason=reason)
+        if group.feed is not None or self.watch.head > self._cursor:
+            # What came after the place of the connection was matched without the new ones.
             self._stop_live()
+        self._groups.append(group)
         for pattern in new:
-            self.patterns.add(pattern)
-            self._trie.add(pattern, True)
+            self._trie.add(pattern, group)
             self.watch.add(pattern, self)
         self.bell()
 
-    def remove(self, patterns: Iterable[Pattern]) -> None:
-        """Asks for less, from now on."""
-        for pattern in patterns:
-            if pattern in self.patterns:
-                self.patterns.discard(pattern)
-                self._trie.remove(pattern, True)
+    def keep(self, patterns: Iterable[Pattern]) -> None:
+        """Asks for these only, from now on."""
+        kept = set(map(self._own, patterns))
+        for group in self._groups:
+            for pattern in group.patterns - kept:
+                group.patterns.discard(pattern)
+                self._trie.remove(pattern, group)
                 self.watch.remove(pattern, self)
+        self._groups = [group for group in self._groups if group.patterns or group.feed is not None]
 
     def wants(self, event: TopicEvent) -> bool:
         """Whether it is asked for, by the patterns of now."""
-        return bool(self._trie.match(event.topic))
+        return any(group.since < event.at.id for group in self._trie.match(event.topic))
+
+    def asides(self, place: EventId, group: Group | None = None) -> tuple[Aside, ...]:
+        """What a cursor says beside the place of the connection: who is behind, and who is not told all that the others are.
+
+        `place`: that of the connection, or, with a `group`, that of this one.
+        """
+        connection = self._cursor if group is not None else place
+        behind = {
+            each: place if each is group else min(each.feed.cursor, connection) for each in self._groups if each.feed is not None
+        }
+        if not behind and all(each.since <= connection for each in self._groups):
+            return ()
+        named = [each for each in self._groups if each in behind or each.since > START]
+        return tuple(Aside(marks_of(each.patterns), each.since, behind.get(each, connection)) for each in named)
+
+    def _own(self, pattern: Pattern) -> Pattern:
+        # `*` as organisation and its name ask for the same here.
+        return replace(pattern, organization=self.watch.stream.id)
 
     # What the watch calls.
 
@@ -162,19 +196,21 @@ class Listening:
 
     async def look(self) -> Heard | None:
         """What comes next and is there already; None: nothing, or no store can say."""
-        if self._rewinds:
-            return await self._rewind(self._rewinds[0])
+        behind = next((group for group in self._groups if group.feed is not None), None)
+        if behind is not None and behind.feed is not None:
+            return await self._rewind(behind, behind.feed)
         if self._is_live and self._generation != self.watch.generation:
             self._stop_live()
         return self._take() if self._is_live else await self._catch_up()
 
     async def end(self) -> None:
         """Hears no more."""
-        self.remove(list(self.patterns))
+        self.keep([])
         self._stop_live()
-        for rewind in self._rewinds:
-            await rewind.feed.close()
-        self._rewinds.clear()
+        for group in self._groups:
+            if group.feed is not None:
+                await group.feed.close()
+        self._groups.clear()
         await self._close_feed()
 
     def _take(self) -> Heard | None:
@@ -194,6 +230,10 @@ class Listening:
         batch = await feed.look()
         if batch is not None:
             self._cursor = feed.cursor
+            if batch.reason:
+                # All that is retained follows, for everybody.
+                for group in self._groups:
+                    group.since = START
             return _heard(batch, feed.cursor, self.wants)
         if feed.caught_up and feed.cursor >= self.watch.head:
             self._cursor = feed.cursor
@@ -203,19 +243,32 @@ class Listening:
             return self._take()
         return None
 
-    async def _rewind(self, rewind: _Rewind) -> Heard | None:
-        feed = rewind.feed
+    async def _rewind(self, group: Group, feed: _CatchUp) -> Heard | None:
         # Once in any case: a place that is not known here is to be told as such.
-        if feed.cursor < rewind.until or not feed.is_open:
+        if group.patterns and (feed.cursor < self._cursor or not feed.is_open):
             await feed.open()
             batch = await feed.look()
             if batch is not None:
-                return _heard(batch, min(feed.cursor, rewind.until), rewind.wants)
+                if batch.reason:
+                    # All that is retained follows.
+                    group.since = START
+                heard = _heard(batch, min(feed.cursor, self._cursor), lambda event: self._missed(group, event))
+                heard.group = group
+                return heard
             if not feed.caught_up:
                 return None
-        self._rewinds.remove(rewind)
+        group.feed = None
         await feed.close()
+        self.keep(self.patterns)
         return Heard([], self._cursor, is_far=True)
+
+    def _missed(self, group: Group, event: TopicEvent) -> bool:
+        """Whether a group that is behind is to be told of an event: nobody was, though the connection stands after it."""
+        found = self._trie.match(event.topic)
+        return event.at.id <= self._cursor and group in found and not any(self._has_told(each, event) for each in found - {group})
+
+    def _has_told(self, group: Group, event: TopicEvent) -> bool:
+        return group.since < event.at.id <= (group.feed.cursor if group.feed is not None else self._cursor)
 
     def _go_live(self) -> None:
         self._is_live, self.is_replaying = True, False
@@ -242,10 +295,3 @@ def _heard(batch: Batch, place: EventId, wants: Callable[[TopicEvent], bool]) ->
     events = [event for entry in batch.events if (event := TopicEvent.read(entry)) is not None and wants(event)]
     oldest = batch.events[0].id if batch.events else None
     return Heard(events, place, batch.reason, oldest, is_far=len(batch.events) >= conf.TOPIC_CURSOR_EVENTS)
-
-
-def _trie_of(patterns: Iterable[Pattern]) -> Trie[bool]:
-    trie: Trie[bool] = Trie()
-    for pattern in patterns:
-        trie.add(pattern, True)
-    return trie

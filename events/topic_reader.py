@@ -7,17 +7,17 @@ from collections.abc import Iterable, Sequence
 
 from accounts.caller import Caller
 from accounts.threads import in_thread
-from events import topic_cursor, topic_frames
+from events import topic_frames
 from events.conf import conf
 from events.event import START, EventId
 from events.exceptions import Forbidden, InvalidRequest, ThroughlineError, TooMany, Unavailable, translated
 from events.hub import RETRY_SECONDS, Hub
 from events.streams import Stream
 from events.topic_access import AGAIN_SECONDS, Belonging, Sight, visible_organizations
-from events.topic_cursor import SinceCursor
+from events.topic_cursor import SinceCursor, Standing, Start
 from events.topic_event import TopicEvent, organization_stream
 from events.topic_frames import Refusal, Told
-from events.topic_listening import Heard, Listening
+from events.topic_listening import Group, Heard, Listening
 from events.topic_streaming import Streamed, Streaming, begun_by, companion, streaming_of, topic_of
 from events.topic_watch import topic_watches
 from events.topics import WILDCARD, Pattern, Topic, parse_pattern
@@ -42,8 +42,13 @@ class TopicReader:
         self._listening: dict[Stream, Listening] = {}
         self._streamed: dict[Stream, Streamed] = {}
         self._begun: dict[str, None] = {}
-        self._places: dict[Stream, EventId] = {}
-        self._told: dict[Stream, EventId] = {}
+        self._at = Standing()
+        self._told = Standing()
+        self._notices: list[Told] = []
+        self.turn = asyncio.Lock()
+        """Held from when `next` has found something until it is called again, as what it gave has a cursor that must not be
+        overtaken: hold it to `subscribe` and to tell of it."""
+        self._has_turn = False
         self._bell = asyncio.Event()
         self._ended = False
         self._belonging = Belonging(caller, self._bell.set)
@@ -53,7 +58,7 @@ class TopicReader:
     @property
     def cursor(self) -> str:
         """Where this connection stands: after all that `next` gave before its latest call."""
-        return topic_cursor.write(self._told) if self._told else "0-0"
+        return self._told.cursor if self._told.places else "0-0"
 
     @property
     def topics(self) -> list[str]:
@@ -78,7 +83,7 @@ class TopicReader:
         cursor = SinceCursor(since) if since else None
         recovered = cursor is not None
         for organization in sorted(covered):
-            added = {topic: pattern for topic, pattern in wanted.items() if pattern.organization in (organization, WILDCARD)}
+            added = {topic: pattern for topic, pattern in wanted.items() if _covers(pattern, organization)}
             try:
                 recovered = await self._add(organization, added.values(), cursor) and recovered
             except Unavailable as error:
@@ -94,11 +99,10 @@ class TopicReader:
     async def unsubscribe(self, topics: Iterable[str]) -> None:
         """Takes patterns out of force."""
         self.changes += 1
-        gone = [self._patterns.pop(topic) if topic in self._patterns else parse_pattern(topic) for topic in topics]
-        gone = _with_companions(gone)
-        kept = set(_with_companions(self._patterns.values()))
+        for topic in topics:
+            self._patterns.pop(topic, None)
         for stream, listening in list(self._listening.items()):
-            listening.remove(pattern for pattern in gone if pattern not in kept)
+            listening.keep(_with_companions(each for each in self._patterns.values() if _covers(each, stream.id)))
             if not listening.patterns:
                 await self._leave(stream)
         for streamed in list(self._streamed.values()):
@@ -143,24 +147,29 @@ class TopicReader:
     async def _add(self, organization: str, patterns: Iterable[Pattern], since: SinceCursor | None) -> bool:
         """Listens to an organisation; whether all that came after `since` is still there. Raises `BrokerUnavailable`."""
         stream = organization_stream(organization)
-        place = since.place(stream) if since is not None else None
-        recovered = since is not None and not since.is_malformed
-        if place is not None and recovered:
-            recovered = (await self._hub.log.read(stream, place)).continuous
+        starts = _starts(_with_companions(patterns), stream, since)
+        reason = "malformed" if since is not None and since.is_malformed else ""
+        recovered = since is not None and not reason
+        for place in {start.place for start, _ in starts if start is not None and recovered}:
+            recovered = (await self._hub.log.read(stream, place)).continuous and recovered
         listening = self._listening.get(stream)
         if listening is None:
             listening = Listening(self._bell.set)
             watch = await topic_watches(self._hub).join(stream, listening)
-            reason = "malformed" if since is not None and since.is_malformed else ""
-            self._places[stream] = self._told[stream] = listening.begin(watch, since=place, reason=reason)
+            first = starts[0][0]
+            place = listening.begin(watch, since=first.place if first else None, reason=reason)
+            self._at.places[stream] = self._told.places[stream] = place
             self._listening[stream] = listening
-            place = None
-        listening.add(_with_companions(patterns), since=place)
+        for start, group in starts:
+            listening.add(group, start=start, reason=reason)
+        for standing in (self._at, self._told):
+            standing.stand_aside(stream, listening.asides(standing.places[stream]))
         return recovered
 
     async def _leave(self, stream: Stream) -> None:
         listening = self._listening.pop(stream)
-        del self._places[stream], self._told[stream]
+        self._at.leave(stream)
+        self._told.leave(stream)
         await listening.end()
         topic_watches(self._hub).leave(listening.watch, listening)
 
@@ -168,13 +177,25 @@ class TopicReader:
 
     async def next(self) -> list[Told] | None:
         """The next frames; none at all when it is `look_by`; None at the end. What it gave before has been told."""
-        self._told = dict(self._places)
+        self.has_told()
         while not self._over():
             self._bell.clear()
+            await self.turn.acquire()
+            self._has_turn = True
             told = await self._look()
-            if told or await self._wait():
+            if told:
+                return told
+            self.has_told()
+            if await self._wait():
                 return told
         return None
+
+    def has_told(self) -> None:
+        """What `next` gave has been told, as it will be when `next` is called again: others may subscribe now."""
+        self._told = self._at.copy()
+        if self._has_turn:
+            self._has_turn = False
+            self.turn.release()
 
     def stop(self) -> None:
         """Ends it."""
@@ -202,7 +223,8 @@ class TopicReader:
 
     async def _look(self) -> list[Told]:
         """What is there already, of one organisation: the one that has waited longest comes first."""
-        told = await self._check_access()
+        told = [*await self._check_access(), *self._notices]
+        self._notices.clear()
         for stream, listening in list(self._listening.items()):
             if told:
                 break
@@ -240,23 +262,24 @@ class TopicReader:
         events, place = self._paged(listening, events, heard.place)
         told: list[Told] = []
         if heard.reason:
-            organization, cursor = stream.id, self._cursor_at(stream, place if not events else self._places[stream])
-            told.append(
-                topic_frames.truncated(organization=organization, reason=heard.reason, oldest=heard.oldest, cursor=cursor)
-            )
+            cursor = self._at.cursor if events else self._cursor_at(stream, listening, heard.group, place)
+            told.append(topic_frames.truncated(organization=stream.id, reason=heard.reason, oldest=heard.oldest, cursor=cursor))
         for event in events:
             await self._follow_begun(event)
-            cursor = self._cursor_at(stream, event.at.id)
+            cursor = self._cursor_at(stream, listening, heard.group, event.at.id)
             if begun_by(event.topic) is None or self._covers(event.topic):
                 told.append(topic_frames.event(event, cursor))
-        cursor = self._cursor_at(stream, place)
+        cursor = self._cursor_at(stream, listening, heard.group, place)
         if (heard.is_far or heard.reason) and not events:
             told.append(topic_frames.place(cursor))
         return told
 
-    def _cursor_at(self, stream: Stream, place: EventId) -> str:
-        self._places[stream] = place
-        return topic_cursor.write(self._places)
+    def _cursor_at(self, stream: Stream, listening: Listening, group: Group | None, place: EventId) -> str:
+        """The cursor after something of an organisation was told to all of its patterns, or to a group that is behind."""
+        if group is None:
+            self._at.places[stream] = place
+        self._at.stand_aside(stream, listening.asides(place, group))
+        return self._at.cursor
 
     def _paged(self, listening: Listening, events: list[TopicEvent], place: EventId) -> tuple[list[TopicEvent], EventId]:
         """As much of a replay as belongs to the page."""
@@ -300,7 +323,7 @@ class TopicReader:
                         await self._follow(kind, message_id, topic, place)
                         # Already in the cursor of `subscribed`: who is cut before the first token must find it again.
                         if Stream("message", message_id) in self._streamed:
-                            self._told.setdefault(Stream("message", message_id), place)
+                            self._told.places.setdefault(Stream("message", message_id), place)
 
     async def _follow_begun(self, event: TopicEvent) -> None:
         kind = begun_by(event.topic)
@@ -310,21 +333,25 @@ class TopicReader:
         await self._follow(kind, message_id, topic_of(kind, event.topic.organization, event.topic.resource_id), START)
 
     async def _follow(self, kind: Streaming, message_id: str, topic: Topic, place: EventId) -> None:
-        if message_id in self._begun or len(self._streamed) >= conf.TOPIC_ANSWERS_MAX or not self._covers(topic):
+        if message_id in self._begun or not self._covers(topic):
             return
         self._begun[message_id] = None
         while len(self._begun) > BEGUN:
             del self._begun[next(iter(self._begun))]
+        if len(self._streamed) >= conf.TOPIC_ANSWERS_MAX:
+            self._notices.append(topic_frames.not_streamed(topic=topic, message_id=message_id, limit=conf.TOPIC_ANSWERS_MAX))
+            self._bell.set()
+            return
         streamed = Streamed(hub=self._hub, message_id=message_id, kind=kind, topic=topic, cursor=place, bell=self._bell.set)
         await streamed.__aenter__()
         self._streamed[streamed.stream] = streamed
-        self._places[streamed.stream] = place
+        self._at.places[streamed.stream] = place
         self._bell.set()
 
     async def _drop(self, streamed: Streamed) -> None:
         if self._streamed.pop(streamed.stream, None) is not None:
-            self._places.pop(streamed.stream, None)
-            self._told.pop(streamed.stream, None)
+            self._at.leave(streamed.stream)
+            self._told.leave(streamed.stream)
             await streamed.__aexit__(None, None, None)
 
     async def _tell_streamed(self, streamed: Streamed) -> list[Told]:
@@ -333,12 +360,14 @@ class TopicReader:
             events = await self._seen(heard)
             if self._streamed.get(stream) is not streamed:
                 return []
-            told = [topic_frames.event(event, self._cursor_at(stream, event.at.id)) for event in events]
-            self._places[stream] = streamed.cursor
+            for event in events:
+                self._at.places[stream] = event.at.id
+                told.append(topic_frames.event(event, self._at.cursor))
+            self._at.places[stream] = streamed.cursor
             if streamed.is_over:
                 await self._drop(streamed)
                 # With the last one its place in the cursor is gone.
-                told[-1:] = [topic_frames.event(event, topic_cursor.write(self._places)) for event in events[-1:]]
+                told[-1:] = [topic_frames.event(event, self._at.cursor) for event in events[-1:]]
         return told
 
     # Who may.
@@ -379,6 +408,18 @@ class TopicReader:
                 await self._add(organization, patterns, SinceCursor("0-0"))
             except Unavailable:
                 self._belonging.ask_at(time.monotonic() + AGAIN_SECONDS)
+
+
+def _covers(pattern: Pattern, organization: str) -> bool:
+    return pattern.organization in (organization, WILDCARD)
+
+
+def _starts(patterns: Iterable[Pattern], stream: Stream, since: SinceCursor | None) -> list[tuple[Start | None, list[Pattern]]]:
+    """The patterns by where they begin, the furthest first: there the connection stands, and the others are behind."""
+    groups: dict[Start | None, list[Pattern]] = {}
+    for pattern in patterns:
+        groups.setdefault(since.start(stream, pattern) if since is not None else None, []).append(pattern)
+    return sorted(groups.items(), key=lambda item: item[0].place if item[0] is not None else START, reverse=True)
 
 
 def _with_companions(patterns: Iterable[Pattern]) -> list[Pattern]:

@@ -103,8 +103,8 @@ def report_gap(row: Position, reading: Reading) -> None:
     notify(
         users=users,
         title=f"Rules may have missed events of {organization.name}"[:LONGEST_TITLE],
-        body=f"Events {since} {until:{CLOCK}} UTC were no longer kept ({reading.reason}) when they were to be compared with rules: "
-        "if there were any, nobody was notified of them. An operator can look whether workers run and keep up; "
+        body=f"Events {since} {until:{CLOCK}} UTC were no longer kept ({reading.reason}) when they were to be compared with "
+        "rules: if there were any, nobody was notified of them. An operator can look whether workers run and keep up; "
         "EVENTS_TOPIC_MAXLEN says how many events are kept.",
         action_url="/notifications/settings",
         priority=Notification.Priority.HIGH,
