@@ -73,14 +73,14 @@ class StreamingASGIHandler(ASGIHandler):
         """As Django does, with a bound on the body: Django keeps any, on disk, before a view can refuse it."""
         limit = conf.HTTP_BODY_MAX_BYTES
         if _declared_length(scope) > limit:
-            await self.send_response(error_response(TooLarge(f"The body is larger than {limit} bytes.")), send)
+            await self.send_response(_for_one(error_response(TooLarge(f"The body is larger than {limit} bytes."))), send)
             return
         await self._threads.run(lambda: self.handle(scope, _bounded(receive, limit), send))
 
     async def _serve_stream(self, match: ResolverMatch, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         set_script_prefix(get_script_prefix(scope))
         # In a function of its own, so that an open stream does not keep its request in memory.
-        response = await _respond(match, scope, receive)
+        response = _for_one(await _respond(match, scope, receive))
         if not isinstance(response, StreamResponse):
             await self.send_response(response, send)
             return
@@ -105,6 +105,13 @@ async def _respond(match: ResolverMatch, scope: dict[str, Any], receive: Receive
 
     # Async, because `answer` is: the middleware's own type says only that it may be.
     return await cast("Awaitable[HttpResponseBase]", CorsMiddleware(answer)(request))
+
+
+def _for_one(response: HttpResponseBase) -> HttpResponseBase:
+    """What Django's middleware would add: the answer is what it says it is, and for the one who asked."""
+    response.headers.setdefault("X-Content-Type-Options", "nosniff")
+    response.headers.setdefault("Cache-Control", "private, no-cache")
+    return response
 
 
 def _declared_length(scope: dict[str, Any]) -> int:

@@ -25,7 +25,7 @@ class MetadataField(serializers.JSONField):
                 raise serializers.ValidationError("metadata must be a JSON object.") from None
         if not isinstance(data, dict):
             raise serializers.ValidationError("metadata must be a JSON object.")
-        if storable(data) != data or not _fits(data):
+        if not _fits(data):
             raise serializers.ValidationError(
                 f"metadata must be JSON of at most {MOST_METADATA} characters, without NUL, half characters, NaN and Infinity."
             )
@@ -34,8 +34,8 @@ class MetadataField(serializers.JSONField):
 
 def _fits(data: dict[str, Any]) -> bool:
     try:
-        return len(json.dumps(data, allow_nan=False)) <= MOST_METADATA
-    except ValueError:
+        return storable(data) == data and len(json.dumps(data, allow_nan=False)) <= MOST_METADATA
+    except (ValueError, RecursionError):
         return False
 
 

@@ -1,4 +1,4 @@
-"""Headers that pages carry."""
+"""Headers that answers carry."""
 
 from collections.abc import Callable
 
@@ -15,6 +15,17 @@ def content_security_policy(get_response: Callable[[HttpRequest], HttpResponse])
     def middleware(request: HttpRequest) -> HttpResponse:
         response = get_response(request)
         response.headers.setdefault("Content-Security-Policy", POLICY)
+        return response
+
+    return middleware
+
+
+def private_by_default(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable[[HttpRequest], HttpResponse]:
+    """What says nothing of caches is for the one who asked: a cache between must not show it to the next."""
+
+    def middleware(request: HttpRequest) -> HttpResponse:
+        response = get_response(request)
+        response.headers.setdefault("Cache-Control", "private, no-cache")
         return response
 
     return middleware
