@@ -68,8 +68,8 @@ class TopicStreamResponse(StreamResponse):
 
     async def _write_topics(self, send: Send) -> None:
         reader = self._reader
+        quiet_until = time.monotonic() + conf.SSE_KEEPALIVE_SECONDS
         while True:
-            quiet_until = time.monotonic() + conf.SSE_KEEPALIVE_SECONDS
             reader.look_by = quiet_until if self.guard is None else min(quiet_until, self.guard.due)
             told = await reader.next()
             if told is None or await self.forbids(send):
@@ -77,6 +77,8 @@ class TopicStreamResponse(StreamResponse):
             data = b"".join(each.sse for each in told) or (sse.KEEPALIVE if time.monotonic() >= quiet_until else b"")
             if data:
                 await write(send, data)
+                # Only what was written counts: the credential may be looked at more often than the client hears of anything.
+                quiet_until = time.monotonic() + conf.SSE_KEEPALIVE_SECONDS
 
 
 @extend_schema(

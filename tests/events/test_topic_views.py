@@ -140,6 +140,15 @@ async def test_a_lost_cursor_is_told_without_an_id(listen):
     assert exchange.body.count(b"id: ") == 2  # of `subscribed` and of the event
 
 
+async def test_looking_at_the_credential_more_often_than_signs_of_life_are_due_does_not_keep_them_back(listen, settings):
+    settings.SSE_KEEPALIVE_SECONDS = 0.4
+    settings.CALLER_CACHE_SECONDS = 0.0
+    settings.AUTH_RECHECK_SECONDS = 0.1
+    exchange = await listen(ALL)
+    await exchange.has(b"subscribed")
+    await exchange.has(b"\n:\n:\n")
+
+
 async def test_a_quiet_stream_gives_signs_of_life(listen, settings):
     settings.SSE_KEEPALIVE_SECONDS = 0.05
     exchange = await listen(ALL)

@@ -32,7 +32,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--seeds", default="1", help="one (3), several (1,5) or a range (1..10)")
     parser.add_argument("--only", default="", help="kinds of faults, with commas between")
     parser.add_argument("--shrink", type=float, default=0.0, help="seconds to look for the smallest history of a failure")
-    parser.add_argument("--out", type=Path, default=None, help="a folder for report.json and report.md")
+    parser.add_argument("--out", type=Path, default=None, help="a folder for the reports, and of failures for ledger and logs")
     return parser.parse_args()
 
 
@@ -42,9 +42,9 @@ def seeds_of(text: str) -> list[int]:
     return list(range(int(first), int(last) + 1)) if dots else [int(each) for each in text.split(",")]
 
 
-async def run(seed: int, faults: Sequence[Fault]) -> Outcome:
+async def run(seed: int, faults: Sequence[Fault], keep: Path | None = None) -> Outcome:
     """One run, from the first process to the verdict."""
-    return await Run(seed=seed, faults=faults, say=say).outcome()
+    return await Run(seed=seed, faults=faults, say=say, keep=keep).outcome()
 
 
 async def shrunk(outcome: Outcome, seconds: float) -> list[Fault]:
@@ -62,7 +62,7 @@ async def main(options: argparse.Namespace) -> int:
     only = [each for each in options.only.split(",") if each]
     for seed in seeds_of(options.seeds):
         faults = draw(seed=seed, seconds=options.time, broker=BROKER, only=only)
-        outcome = await run(seed, faults)
+        outcome = await run(seed, faults, options.out)
         outcomes.append(outcome)
         say(json.dumps(report.as_json(outcome) | {"schedule": len(faults), "findings": len(outcome.findings)}))
         if outcome.findings:

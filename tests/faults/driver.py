@@ -9,12 +9,14 @@ import asyncio
 import contextlib
 import json
 import random
+import shutil
 import subprocess
 import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 from tests.faults import people
@@ -64,12 +66,13 @@ class Outcome:
 
 
 class Run:
-    """The clients of one run. `say` prints progress."""
+    """The clients of one run. `say` prints progress; into the folder `keep` go ledger and logs of a run with findings."""
 
-    def __init__(self, *, seed: int, faults: Sequence[Fault], say: Callable[[str], None]) -> None:
+    def __init__(self, *, seed: int, faults: Sequence[Fault], say: Callable[[str], None], keep: Path | None = None) -> None:
         self._seed = seed
         self._faults = faults
         self._say = say
+        self._keep = keep
         self._chance = random.Random(seed)
         self.ledger = Ledger()
         self.topology = Topology(self.ledger)
@@ -96,7 +99,9 @@ class Run:
             self._look_into_the_database()
             outcome = self._result(time.monotonic() - began)
             outcome.findings = check(self.ledger) + late
-            outcome.logs = self.topology.logs() if outcome.findings else ""
+            if outcome.findings:
+                outcome.logs = self.topology.logs()
+                self._keep_evidence()
             return outcome
         finally:
             for task in (*self.tasks, *(each for asker in self.askers for each in asker.tasks)):
@@ -262,6 +267,15 @@ class Run:
             answers[id_].changes_made = count
         for id_, answer in answers.items():
             answer.steps = tuple((seq, kind) for seq, kind, _ in self.topology.journal(id_))
+
+    def _keep_evidence(self) -> None:
+        if self._keep is None:
+            return
+        folder = self._keep / f"seed-{self._seed}"
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "ledger.json").write_text(json.dumps(asdict(self.ledger), default=list))
+        for log in self.topology.folder.glob("*.log"):
+            shutil.copy(log, folder)
 
     def _so_far(self) -> str:
         counts = self._counts()

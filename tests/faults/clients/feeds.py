@@ -53,5 +53,7 @@ class TopicStreamReader:
     def _take(self, frame: Frame) -> bool:
         if frame.data["type"] == "subscribed":
             self.history.add("open", what=f"recovered {frame.data['recovered']}: {frame.data['cursor']}")
+        if frame.data["type"] == "error":
+            self.history.add("open", what=f"refused: {frame.data['code']} {frame.data.get('topics')}")
         note_topic_frame(self.history, frame.data)
         return False

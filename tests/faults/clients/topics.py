@@ -63,8 +63,8 @@ class TopicSocketReader:
     async def _connect(self) -> None:
         front = self._chance.choice(self._fronts).replace("http", "ws", 1)
         async with connect(f"{front}/ws/events?token={self._person.key}", **OPTIONS) as socket:
-            topics = [*self._topics, *self._foreign]
-            await socket.send(json.dumps({"action": "subscribe", "topics": topics, "since": self._cursor}))
+            topics, since = [*self._topics, *self._foreign], self._cursor
+            await socket.send(json.dumps({"action": "subscribe", "topics": topics, "since": since}))
             async for text in socket:
                 frame = json.loads(text)
                 if frame["type"] == "subscribed":
@@ -74,5 +74,11 @@ class TopicSocketReader:
                     )
                     if set(frame["topics"]) & set(self._foreign):
                         self.history.add("event", stream=self._foreign[0], what="subscribed")
+                if frame["type"] == "error" and set(frame.get("topics", ())) & set(self._topics):
+                    # Refused for now, as a store is away, after other topics were put in force: the cursor of `subscribed`
+                    # knows nothing of these.
+                    self.history.add("open", what=f"refused: {frame['code']} {frame['topics']}")
+                    self._cursor = since
+                    return
                 note_topic_frame(self.history, frame)
                 self._cursor = frame.get("id") or frame.get("cursor") or self._cursor
