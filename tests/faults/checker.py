@@ -137,7 +137,11 @@ class _Walk:
                 yield f"{_name(each)} never came"
 
     def _slice(self, index: int) -> tuple[str, ...]:
-        return tuple(_line(each) for each in self._history.got[max(0, index - SLICE) : index + SLICE])
+        """What came before and after, without the chat of answers: that is long, and in no order with the rest."""
+        got = self._history.got
+        before = [each for each in got[:index] if each.kind != "owned"][-SLICE:]
+        after = [each for each in got[index:] if each.kind != "owned"][:SLICE]
+        return tuple(map(_line, before + after))
 
 
 def _sequences(ledger: Ledger) -> dict[tuple[str, str], list[Publication]]:
