@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
@@ -17,9 +17,11 @@ Figures = dict[str, float]
 """What one measurement found, by name."""
 
 
-def publish(system: System, stores: Stores, *words: str, acks: int = -1, replay: bool = False) -> dict[str, Any]:
-    """Runs the publisher to its end; returns what it says: see benchmarks/publisher.py."""
-    command = python("-m", "benchmarks.publisher", system.publisher, *words)
+def publish(
+    system: System, stores: Stores, *words: str, acks: int = -1, replay: bool = False, module: str = ""
+) -> dict[str, Any]:
+    """Runs the publisher (`module`, or the system's own) to its end; returns what it says: see benchmarks/publisher.py."""
+    command = python("-m", "benchmarks.publisher", module or system.publisher, *words)
     if acks >= 0:
         command += ["--acks", str(acks)]
     environment = {**os.environ, **system.environment(stores, replay=replay)}
@@ -35,12 +37,15 @@ def publish(system: System, stores: Stores, *words: str, acks: int = -1, replay:
 class Publishing:
     """A publisher that follows a schedule while something else happens. Enter: it has begun, at `began` (monotonic, s)."""
 
-    def __init__(self, system: System, stores: Stores, moments: Sequence[float], *, module: str, replay: bool = False) -> None:
+    def __init__(
+        self, system: System, stores: Stores, moments: Sequence[float], *, module: str, replay: bool = False, **more: str
+    ) -> None:
+        """`more`: environment variables of the publisher."""
         self.began = 0.0
         self._title = system.title
         self._moments = moments
         self._command = python("-m", "benchmarks.publisher", module, "--moments")
-        self._environment = {**os.environ, **system.environment(stores, replay=replay)}
+        self._environment = {**os.environ, **system.environment(stores, replay=replay), **more}
 
     def __enter__(self) -> Self:
         self._process = subprocess.Popen(
@@ -69,17 +74,32 @@ class Publishing:
         return told
 
 
-def live(system: System, stores: Stores, *, readers: int, words: list[str], windowed: bool = False) -> Figures:
-    """Readers follow live while the publisher runs; the figures of both sides."""
+def live(
+    system: System,
+    stores: Stores,
+    *,
+    readers: int,
+    words: list[str],
+    windowed: bool = False,
+    module: str = "",
+    asking: Mapping[str, Any] | None = None,
+    each_of: int = 1,
+) -> Figures:
+    """Readers follow live while the publisher runs; the figures of both sides.
+
+    `asking`: what readers ask for, as `Readers` takes it; by default the system's path. A reader receives one of `each_of`
+    events, which are numbered for it.
+    """
+    asked = asking or {"path": system.path}
     with (
         system.serve(stores) as server,
-        Readers(server.port, readers, path=system.path, headers=system.headers(), websocket=system.websocket) as crowd,
+        Readers(server.port, readers, headers=system.headers(), websocket=system.websocket, **asked) as crowd,
     ):
         opened = crowd.opened
         settle()
         before, valkey_before = server.process.cpu_seconds(), stores.valkey.cpu_seconds()
-        report = publish(system, stores, *words, acks=crowd.acks if windowed else -1)
-        crowd.last(report["sent"])
+        report = publish(system, stores, *words, acks=crowd.acks if windowed else -1, module=module)
+        crowd.last(report["sent"] // each_of)
         result = crowd.result()
         server_cpu = server.process.cpu_seconds() - before
         load_cpu = result["cpu_s"] + report["cpu_s"] + stores.valkey.cpu_seconds() - valkey_before

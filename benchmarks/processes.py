@@ -68,6 +68,12 @@ class Process:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.popen.pid, signal.SIGKILL)
 
+    def kill(self) -> None:
+        """Kills the program and its children, and waits until they are gone."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.popen.pid, signal.SIGKILL)
+        self.popen.wait()
+
     def wait_for_port(self, port: int, seconds: float = 30.0) -> None:
         """Returns when something listens on `port`; raises BenchmarkError when the program ends or the time does."""
         deadline = time.monotonic() + seconds

@@ -2,10 +2,12 @@
 
 import contextlib
 import json
-from collections.abc import Iterator
-from typing import ClassVar
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+from urllib.parse import urlencode
 
-from benchmarks.processes import BenchmarkError, Process, python
+from benchmarks.processes import DATA, BenchmarkError, Process, python
 from benchmarks.stores import Stores
 from benchmarks.systems import System, run
 from realtime_project.serving.server import WEBSOCKETS
@@ -21,6 +23,7 @@ class Throughline(System):
     publisher = "benchmarks.peers.throughline.publish"
     path = "/api/events"
     idle_readers = 5000
+    options = ("--ws", WEBSOCKETS)
     answers: ClassVar[bool] = True
     catch_up_header = "Last-Event-ID: 0"
     token = ""
@@ -52,6 +55,11 @@ class Throughline(System):
     def headers(self) -> list[str]:
         return [f"Authorization: Bearer {self.token}"]
 
+    def asking(self, patterns: Sequence[Sequence[str]]) -> dict[str, Any]:
+        """How readers subscribe to topics, each to its own patterns: arguments of `Readers`."""
+        lines = (f"/api/topics?{urlencode([('topic', each) for each in own], safe='*')}" for own in patterns)
+        return {"paths": lines_in("topics.paths", lines)}
+
     def followers(self, port: int, count: int) -> list[str]:
         url = f"http://127.0.0.1:{port}{self.path}"
         return python("-m", "benchmarks.followers.event_source", url, str(count), "backlog.truncated", *self.headers())
@@ -74,16 +82,26 @@ class ThroughlineSockets(Throughline):
     websocket = True
     answers: ClassVar[bool] = False
     catch_up_header = None
-    options = ("--ws", WEBSOCKETS)
     followed = "benchmarks.peers.throughline.publish_topics"
     scenarios = ("socket-fan-out", "drop", "topic-load")
 
     def environment(self, stores: Stores, *, replay: bool = False) -> dict[str, str]:
         return super().environment(stores, replay=replay) | {"SOCKETS_PER_USER": "0"}
 
+    def asking(self, patterns: Sequence[Sequence[str]]) -> dict[str, Any]:
+        frames = (json.dumps({"action": "subscribe", "topics": own}) for own in patterns)
+        return {"path": "/ws/events", "frames": lines_in("topics.frames", frames)}
+
     def followers(self, port: int, count: int) -> list[str]:
         url, topic = f"ws://127.0.0.1:{port}/ws/events?token={self.token}", f"events.{self.organization}.bench.*.*.*"
         return python("-m", "benchmarks.followers.sockets", url, str(count), topic)
+
+
+def lines_in(name: str, lines: Iterable[str]) -> Path:
+    """A file of the benchmarks with these lines."""
+    path = DATA / name
+    path.write_text("".join(f"{line}\n" for line in lines))
+    return path
 
 
 def settle_worker(worker: Process) -> None:

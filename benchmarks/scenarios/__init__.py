@@ -1,6 +1,6 @@
 """The scenarios: each module has `scenario`, which the command line finds by its name."""
 
-from benchmarks.scenarios import answers, catch_up, drop, fan_out, latency, memory, retrieval, topics
+from benchmarks.scenarios import answers, catch_up, day, drop, fan_out, latency, memory, retrieval, topic_load, topics
 from benchmarks.scenarios.base import Scenario
 
 SCENARIOS: list[Scenario] = [
@@ -14,4 +14,6 @@ SCENARIOS: list[Scenario] = [
     answers.scenario,
     retrieval.scenario,
     topics.scenario,
+    topic_load.scenario,
+    day.scenario,
 ]

@@ -138,3 +138,90 @@ def test_message_ids_are_kept_for_reading_again(tmp_path: Any) -> None:
         ids=tmp_path / "ids",
     )
     assert (tmp_path / "ids").read_text().split() == [identity]
+
+
+def frame_as(id_: str, n: int) -> bytes:
+    return f'id: {id_}\ndata: {{"n":{n},"sent":1}}\n\n'.encode()
+
+
+@contextmanager
+def answering(*answers: list[bytes]) -> Iterator[tuple[int, list[bytes]]]:
+    """A server that answers the first request with the first pieces and closes, and so on; and the requests that came."""
+    requests: list[bytes] = []
+
+    def accept() -> None:
+        for pieces in answers:
+            connection, _ = listener.accept()
+            with connection, suppress(OSError):
+                requests.append(connection.recv(65536))
+                connection.sendall(b"".join(pieces))
+                connection.shutdown(socket.SHUT_WR)
+                while more := connection.recv(65536):
+                    requests[-1] += more
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=accept, daemon=True)
+        thread.start()
+        yield listener.getsockname()[1], requests
+        thread.join(30)
+
+
+def test_a_reader_that_is_cut_off_comes_back_with_the_cursor_of_the_last_whole_event() -> None:
+    first = [SSE_HEAD, chunk(frame_as("5-0", 1)), chunk(frame_as("6-0", 2)), chunk(b'id: 7-0\ndata: {"n":3,')]
+    with (
+        answering(first, [SSE_HEAD, chunk(frame_as("7-0", 3) + frame_as("8-0", 4))]) as (port, requests),
+        Readers([port], 1, path="/feed", until=4, seconds=30, again=True) as readers,
+    ):
+        result = readers.result()
+    assert (result["deliveries"], result["missing"], result["doubled"], result["reversed"]) == (4, 0, 0, 0)
+    assert b"Last-Event-ID" not in requests[0]
+    assert b"GET /feed HTTP/1.1\r\n" in requests[1]
+    assert b"\r\nLast-Event-ID: 6-0\r\n" in requests[1]
+    assert [each["readers"] for each in readers.reopened] == [1]
+
+
+def test_who_asked_something_comes_back_for_the_answer_and_does_not_ask_again() -> None:
+    identity = "5f3c1b0a-0000-4000-8000-000000000000"
+    begun = f'data: {{"type":"message_id","message_id":"{identity}"}}\n\nid: 1\ndata: {{"type":"answer","answer":"w0 w1 "}}\n\n'
+    rest = 'id: 3\ndata: {"type":"answer","answer":"w2 w3 "}\n\n'
+    with (
+        answering([SSE_HEAD, chunk(begun.encode())], [SSE_HEAD, chunk(rest.encode())]) as (port, requests),
+        Readers([port], 1, path="/stream", body="{}", until=4, tokens_per_second=50, seconds=30, again=True) as readers,
+    ):
+        result = readers.result()
+    assert (result["deliveries"], result["missing"], result["doubled"]) == (4, 0, 0)
+    assert requests[0].startswith(b"POST /stream ")
+    assert requests[1].startswith(f"GET /api/messages/{identity}/events ".encode())
+    assert b"\r\nLast-Event-ID: 1\r\n" in requests[1]
+
+
+def test_a_reader_whose_server_is_gone_goes_to_the_next_address() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        closed = probe.getsockname()[1]
+    with (
+        answering([SSE_HEAD, chunk(frame_as("1-0", 1))], [SSE_HEAD, chunk(frame_as("2-0", 2))]) as (port, _),
+        Readers([port, closed], 1, until=2, seconds=30, again=True) as readers,
+    ):
+        assert (readers.result()["deliveries"], readers.result()["missing"]) == (2, 0)
+
+
+def test_a_socket_subscribes_and_comes_back_with_its_cursor(tmp_path: Any) -> None:
+    def text(payload: str) -> bytes:
+        return bytes([0x81, len(payload)]) + payload.encode()
+
+    frames = tmp_path / "frames"
+    frames.write_text('{"action":"subscribe"}\n')
+    head = b"HTTP/1.1 101 Switching Protocols\r\n\r\n"
+    subscribed = text('{"type":"subscribed","cursor":"4-0"}')
+    event, later = text('{"id":"5-0","n":1,"sent":1}'), text('{"id":"6-0","n":2,"sent":1}')
+    options: dict[str, Any] = {"path": "/ws?token=t", "websocket": True, "frames": frames, "again": True, "seconds": 30}
+    with (
+        answering([head, subscribed, event], [head, subscribed, later]) as (port, requests),
+        Readers([port], 1, until=2, **options) as readers,
+    ):
+        assert readers.opened["opened"] == 1
+        assert readers.result()["missing"] == 0
+    # Masked with zeros, so that it can be read.
+    assert b'{"action":"subscribe"}' in requests[0]
+    assert b"GET /ws?token=t HTTP" in requests[0]
+    assert b"GET /ws?token=t&since=5-0 HTTP" in requests[1]

@@ -1,7 +1,4 @@
-"""Publishes on topics of BENCH_ORGANIZATION: events go to BENCH_TEAMS teams in turn, and are numbered within each.
-
-An event of team 7 is about one of its members: `events.<org>.bench.task.changed.r107.team.t7`.
-"""
+"""Publishes on topics of BENCH_ORGANIZATION, such as `events.<org>.bench.task.changed.r107.team.t7`."""
 
 import os
 
@@ -15,24 +12,22 @@ from events.topic_event import TOPIC_EVENT, stored  # noqa: E402
 from events.topics import make_topic  # noqa: E402
 
 ORGANIZATION = os.environ["BENCH_ORGANIZATION"]
-TEAMS = int(os.environ.get("BENCH_TEAMS", "1"))
-MEMBERS = int(os.environ.get("BENCH_MEMBERS", "1"))
 
 
 async def publish(events: list[dict[str, int]]) -> None:
     """All in one round trip."""
-    await publish_many([_publication(event["n"] - 1, event["sent"]) for event in events])
+    await publish_many([publication(event["n"], event["sent"], task=0, team=0) for event in events])
 
 
-def _publication(number: int, sent: int) -> Publication:
-    own, team = divmod(number, TEAMS)
+def publication(n: int, sent: int, *, task: int, team: int) -> Publication:
+    """The event with this number, about this task of this team."""
     topic = make_topic(
         organization=ORGANIZATION,
         source="bench",
         resource="task",
         event="changed",
-        resource_id=f"r{team + TEAMS * (own % MEMBERS)}",
+        resource_id=f"r{task}",
         filters={"team": f"t{team}"},
     )
-    data = stored(topic, id=f"evt_{number}", at=sent / 1e9, payload={"n": own + 1, "sent": sent})
+    data = stored(topic, id=f"evt_{team}_{n}", at=sent / 1e9, payload={"n": n, "sent": sent})
     return Publication(Stream("org", ORGANIZATION), TOPIC_EVENT.name, data)

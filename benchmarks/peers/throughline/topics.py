@@ -41,7 +41,7 @@ def microseconds(match, topics) -> float:
 
 def main(largest: int) -> None:
     figures = {}
-    for count in itertools.takewhile(lambda count: count <= largest, (100, 10_000, 100_000)):
+    for count in itertools.takewhile(lambda count: count <= largest, (10, 10_000, 100_000)):
         patterns = [a_pattern(n) for n in range(count)]
         trie: Trie[int] = Trie()
         for number, pattern in enumerate(patterns):
