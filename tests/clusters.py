@@ -7,8 +7,8 @@ from pathlib import Path
 import redis
 
 from realtime_project.serving.binaries import valkey_server
+from realtime_project.serving.ports import free_port
 from realtime_project.serving.process import Child
-from tests.live.processes import free_port
 
 SLOTS = 16384
 SECONDS = 60.0
