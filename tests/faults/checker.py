@@ -32,6 +32,8 @@ def check(ledger: Ledger) -> list[Finding]:
     found: list[Finding] = []
     for history in ledger.histories:
         found += _Walk(ledger, history).findings()
+        for reading in history.expected_tokens(ledger.answers):
+            found += _of_reading(ledger, reading)
     for reading in ledger.readings:
         found += _of_reading(ledger, reading)
     for answer in ledger.answers.values():

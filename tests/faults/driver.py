@@ -217,6 +217,7 @@ class Run:
             for publisher in self.publishers:
                 await publisher.publish_one()
             await self._until(self._all_have_the_last, "the last events")
+            await self._until(self._all_have_the_tokens, "the ends of answers on topics")
         except TimeoutError as error:
             self._raise_what_failed()
             return [Finding("endless", "the driver", f"waited {PEACE_SECONDS:g} s in vain for {error}")]
@@ -242,6 +243,9 @@ class Run:
             for history in self.ledger.histories
             if stream in history.streams
         )
+
+    def _all_have_the_tokens(self) -> bool:
+        return all(reading.ends for history in self.ledger.histories for reading in history.expected_tokens(self.ledger.answers))
 
     async def _until(self, holds: Callable[[], bool], what: str) -> None:
         deadline = time.monotonic() + patiently(PEACE_SECONDS)

@@ -1,5 +1,7 @@
 """Everything that was accepted, and everything that each client received: what the checker compares."""
 
+from __future__ import annotations
+
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -34,6 +36,26 @@ class Got:
 
 
 @dataclass
+class Reading:
+    """What one reader of an answer received, over all its connections: `parts` are (id, kind, text), in order."""
+
+    name: str
+    person: str
+    message_id: str
+    parts: list[tuple[int, str, str]] = field(default_factory=list)
+
+    @property
+    def text(self) -> str:
+        """The answer so far."""
+        return "".join(text for _, kind, text in self.parts if kind == "text")
+
+    @property
+    def ends(self) -> list[str]:
+        """Its terminal frames."""
+        return [text for _, kind, text in self.parts if kind == "end"]
+
+
+@dataclass
 class History:
     """What one client of backlog streams received, in order. `person` may hear `streams` and nothing else."""
 
@@ -41,10 +63,27 @@ class History:
     person: str
     streams: tuple[str, ...]
     got: list[Got] = field(default_factory=list)
+    tokens: dict[str, Reading] | None = None
+    """By message id what it heard of answers token by token, as topics tell them; None where it asks for none."""
 
     def add(self, kind: str, **fields: Any) -> None:
         """One more."""
         self.got.append(Got(time.monotonic(), kind, **fields))
+
+    def add_token(self, message_id: str, seq: int, kind: str, text: str) -> None:
+        """One more of an answer."""
+        if self.tokens is not None:
+            reading = Reading(f"{self.name}, tokens", self.person, message_id)
+            self.tokens.setdefault(message_id, reading).parts.append((seq, kind, text))
+
+    def expected_tokens(self, answers: dict[str, Answer]) -> list[Reading]:
+        """Of each of this person's answers what it heard, maybe nothing. None at all of one who was told that events are
+        missing: that an answer had begun may have been among them."""
+        if self.tokens is None or any(each.kind == "notice" for each in self.got):
+            return []
+        mine = [each for each in answers.values() if each.person == self.person and each.text is not None]
+        empty = {each.message_id: Reading(f"{self.name}, tokens", self.person, each.message_id) for each in mine}
+        return list((empty | {id_: each for id_, each in self.tokens.items() if id_ in answers}).values())
 
 
 @dataclass
@@ -63,26 +102,6 @@ class Answer:
     pending_approvals: int = 0
     changes_made: int = 0
     """How many versions of a document a job has made."""
-
-
-@dataclass
-class Reading:
-    """What one reader of an answer received, over all its connections: `parts` are (id, kind, text), in order."""
-
-    name: str
-    person: str
-    message_id: str
-    parts: list[tuple[int, str, str]] = field(default_factory=list)
-
-    @property
-    def text(self) -> str:
-        """The answer so far."""
-        return "".join(text for _, kind, text in self.parts if kind == "text")
-
-    @property
-    def ends(self) -> list[str]:
-        """Its terminal frames."""
-        return [text for _, kind, text in self.parts if kind == "end"]
 
 
 @dataclass

@@ -254,6 +254,48 @@ class TestAnswers:
         assert kinds(ledger) == {"doubled"}
 
 
+class TestTokens:
+    """Answers token by token, on topics."""
+
+    @pytest.fixture
+    def told(self, ledger: Ledger) -> Ledger:
+        history = ledger.histories[0]
+        history.tokens = {}
+        for part in ((2, "text", "w0 "), (3, "text", "w1 "), (4, "end", "completed")):
+            history.add_token("a", *part)
+        return ledger
+
+    def parts(self, told: Ledger) -> list[tuple[int, str, str]]:
+        tokens = told.histories[0].tokens
+        assert tokens is not None
+        return tokens["a"].parts
+
+    def test_all_of_them_are_as_it_must_be(self, told: Ledger):
+        assert check(told) == []
+
+    def test_one_that_never_came(self, told: Ledger):
+        del self.parts(told)[1]
+        assert kinds(told) == {"lost"}
+
+    def test_one_that_came_twice(self, told: Ledger):
+        self.parts(told).insert(1, (2, "text", "w0 "))
+        assert kinds(told) == {"doubled"}
+
+    def test_an_answer_of_which_nothing_came(self, told: Ledger):
+        told.histories[0].tokens = {}
+        assert kinds(told) == {"endless"}
+
+    def test_somebody_elses(self, told: Ledger):
+        told.histories[0].person = told.histories[0].tokens["a"].person = "ben"
+        assert kinds(told) == {"foreign"}
+
+    def test_who_was_told_that_events_are_missing_may_know_nothing_of_an_answer(self, told: Ledger):
+        told.wipes = [Wipe("flush_broker", 2.5, 2.6)]
+        got_of(told).insert(3, notice(2.7))
+        told.histories[0].tokens = {}
+        assert check(told) == []
+
+
 def test_checking_changes_nothing(ledger: Ledger):
     before = copy.deepcopy(ledger)
     check(ledger)

@@ -44,7 +44,7 @@ class TopicStreamReader:
     """`GET /api/topics` of one person, for all that may be heard in its organisations."""
 
     def __init__(self, fronts: Sequence[str], person: Person, chance: random.Random, *, name: str) -> None:
-        self.history = History(name, person.name, tuple(f"org:{each}" for each in person.organizations))
+        self.history = History(name, person.name, tuple(f"org:{each}" for each in person.organizations), tokens={})
         topics = [("topic", f"events.{each}.*.*.*.*") for each in person.organizations]
         self.source = EventSource(
             fronts, person, f"/api/topics?{urlencode([*topics, ('since', BEGINNING)])}", take=self._take, chance=chance

@@ -28,6 +28,9 @@ def note_topic_frame(history: History, frame: dict[str, Any]) -> None:
     payload, stream = event["payload"], f"org:{event['organizationId']}"
     if message_id := payload.get("message_id"):
         history.add("owned", message_id=message_id, what=event["eventName"])
+    if event["eventName"] == "message_stream":
+        kind = "end" if payload.get("final") else "text"
+        history.add_token(message_id, payload["seq"], kind, payload.get("status") or payload["text"])
     if "publisher" in payload:
         place = _place_in(frame["id"], event["organizationId"])
         history.add("event", stream=stream, id=place, publisher=payload["publisher"], n=payload["n"], what=frame["id"])
@@ -44,7 +47,7 @@ class TopicSocketReader:
     def __init__(
         self, fronts: Sequence[str], person: Person, chance: random.Random, *, name: str, foreign: Sequence[str] = ()
     ) -> None:
-        self.history = History(name, person.name, tuple(f"org:{each}" for each in person.organizations))
+        self.history = History(name, person.name, tuple(f"org:{each}" for each in person.organizations), tokens={})
         self.connections = 0
         self._fronts = fronts
         self._person = person
