@@ -29,11 +29,12 @@ BUILTIN: dict[str, dict[str, Any]] = {
     "task_completed": {
         "name": "Task completed",
         "pattern": "events.{organization}.tasks.task.completed.*",
-        # Every answer is a task: an inbox full of them helps nobody who did not ask for it.
-        "enabled": False,
+        # Every answer is a task, and most are read as they come: told are those for which nobody sits and waits.
+        "condition": "payload.seconds >= 60",
         "title": "Completed: {{ payload.title|default('an answer')|truncate(120) }}",
+        "action_url": "{% if payload.conversation_id is defined %}/rooms/{{ payload.conversation_id }}{% endif %}",
         "recipients": [PARTICIPANTS],
-        "channels": [Channel.WEBSOCKET],
+        "channels": [Channel.WEBSOCKET, Channel.PUSH],
     },
     "task_failed": {
         "name": "Task failed",
@@ -41,6 +42,7 @@ BUILTIN: dict[str, dict[str, Any]] = {
         "priority": Notification.Priority.HIGH,
         "title": "Failed: {{ payload.title|default('an answer')|truncate(120) }}",
         "body": "{{ payload.error|default('')|truncate(500) }}",
+        "action_url": "{% if payload.conversation_id is defined %}/rooms/{{ payload.conversation_id }}{% endif %}",
         "recipients": [PARTICIPANTS],
         "channels": [Channel.WEBSOCKET, Channel.PUSH],
     },

@@ -10,6 +10,8 @@ import uuid
 from collections.abc import Collection
 from typing import Any
 
+from django.utils import timezone
+
 from accounts.caller import Caller
 from accounts.models import Organization
 from chat.models import Conversation, Message, Run
@@ -59,7 +61,14 @@ def answer_ended(*, message: Message, run: Run) -> None:
     if event is None or organization is None:
         return
     about = message.conversation
-    payload = {"message_id": str(message.pk), "conversation_id": str(about.pk), "title": about.title, "status": run.status}
+    payload: dict[str, Any] = {
+        "message_id": str(message.pk),
+        "conversation_id": str(about.pk),
+        "title": about.title,
+        "status": run.status,
+    }
+    # What somebody waited, in the queue and for approvals too: rules tell of long ones.
+    payload["seconds"] = round(((run.ended_at or timezone.now()) - run.created_at).total_seconds(), 3)
     if run.requested_by is not None:
         payload["user_id"] = run.requested_by.public_id
     if run.error_code:

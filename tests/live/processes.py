@@ -48,6 +48,7 @@ SETTINGS = {
     "SSE_KEEPALIVE_SECONDS": str(KEEPALIVE_SECONDS),
     "CHAT_RUNNING_PER_USER": "0",
     "EVENTS_STREAM_MAXLEN": "100000",
+    "EVENTS_TOPIC_MAXLEN": "100000",
     # Counted, so that the counting is there when the broker is not; never reached.
     "SSE_MAX_CONCURRENT_PER_USER": "1000",
     "EVENTS_REPLAY_BUDGET_REQUESTS_PER_WINDOW": "100000",

@@ -238,9 +238,7 @@ def test_built_in_rules_are_there_for_every_organisation_and_can_be_switched_off
     monkeypatch.setitem(recipients._participants, "conversations", lambda organization, resource: ["user_alice", "user_bob"])
     monkeypatch.setitem(recipients._participants, "tasks", lambda organization, resource: ["user_alice"])
     work(deliver=False)
-    # Every answer is a task: nobody is told of each who did not ask for it.
-    assert list(Rule.objects.filter(organization=acme, enabled=False).values_list("builtin", flat=True)) == ["task_completed"]
-    Rule.objects.update(enabled=True)
+    assert not Rule.objects.filter(organization=acme, enabled=False).exists()
     said = {"source": "conversations", "resource": "conversation", "event": "message_posted", "title": "Plans"}
     happen(0, **said, role="assistant", text="An answer")
     happen(
@@ -253,7 +251,9 @@ def test_built_in_rules_are_there_for_every_organisation_and_can_be_switched_off
         title="Plans",
     )
     happen(2, source="conversations", resource="conversation", event="created", sender_id="user_alice")
-    happen(3, source="tasks", resource="task", event="completed", title="Report")
+    # Every answer is a task: nobody is told of one for which somebody just sat and waited.
+    happen(3, source="tasks", resource="task", event="completed", title="Report", seconds=75.5, conversation_id="c1")
+    happen(3, source="tasks", resource="task", event="completed", title="Short", seconds=3.2, conversation_id="c1")
     happen(4, source="tasks", resource="task", event="failed", title="Report", error="No disk")
     work(deliver=False)
     assert [(who, title) for who, channel, _, title in outcomes() if channel == "websocket"] == [
@@ -263,8 +263,9 @@ def test_built_in_rules_are_there_for_every_organisation_and_can_be_switched_off
         ("alice", "Failed: Report"),
     ]
     assert not Rule.objects.exclude(failure="").exists()
+    assert Delivery.objects.filter(title="Completed: Report", channel="websocket").get().action_url == "/rooms/c1"
     Rule.objects.filter(builtin="task_completed").update(enabled=False)
-    happen(5, source="tasks", resource="task", event="completed", title="Other")
+    happen(5, source="tasks", resource="task", event="completed", title="Other", seconds=75.5)
     work(deliver=False)
     assert not Delivery.objects.filter(title="Completed: Other").exists()
     assert Rule.objects.filter(organization=acme, builtin="task_completed").count() == 1
