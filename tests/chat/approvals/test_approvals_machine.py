@@ -1,0 +1,425 @@
+"""Approvals and what is done after them, played at random: deciders, expiry, stops, sweeps, and workers that freeze anywhere.
+
+The stores are real, and so are the workers' runners, drivers and calls; they freeze before or after any of their
+transactions and in the middle of a tool. One that never wakes up is a process that was killed.
+"""
+
+import asyncio
+import contextvars
+import logging
+from collections import Counter
+from dataclasses import dataclass, field
+from datetime import timedelta
+from types import SimpleNamespace
+
+import pytest
+from django.utils import timezone
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from procrastinate.contrib.django.models import ProcrastinateJob
+
+from accounts.threads import in_thread
+from chat import runner as runner_module
+from chat.approvals import resuming
+from chat.approvals.deciding import NOT_EDITED, Decision, decide, decide_batch, expire_due
+from chat.approvals.waiting import escalate_due, remind_due
+from chat.models import Application, Approval, Conversation, Run
+from chat.runner import Runner
+from chat.services import answers, runs
+from chat.services.questions import message_stream
+from chat.services.runs import CANCELLED
+from chat.sweep import Sweep
+from events import journal
+from events import writer as writer_module
+from events.broker.connect import connect
+from events.event import EVENT_TYPES, START
+from events.exceptions import Conflict, Forbidden, Gone, InvalidRequest, NotFound, Unprocessable
+from plugins.models import Execution
+from plugins.tools import calling, claims
+from plugins.tools.claims import Place
+from plugins.tools.registry import Tool, register, unregister
+from tests.chat.approvals.conftest import SCHEMA
+from tests.chat.conftest import _person, ask, script
+from tests.machines import play
+from tests.patience import patiently
+
+POINTS = [
+    f"{where}:{when}"
+    for where in ("runs.claim", "claims.claim", "tool", "claims.settle", "journal.commit", "journal.end")
+    for when in ("before", "after")
+]
+CURRENT = contextvars.ContextVar("worker", default=None)
+REFUSED = (Conflict, Forbidden, Gone, InvalidRequest, NotFound, Unprocessable)
+WRONG_HASH = "0" * 64
+
+
+class DeadError(Exception):
+    """The process of this worker is no more."""
+
+
+@dataclass(eq=False)
+class Process:
+    """A worker; `freezes_at` is where it stops, `frozen` that it has."""
+
+    freezes_at: str | None
+    runner: Runner = field(default_factory=Runner)
+    frozen: bool = False
+    killed: bool = False
+    closed: bool = False
+    polls: bool = False
+    thawed: asyncio.Event = field(default_factory=asyncio.Event)
+    task: asyncio.Task | None = None
+
+    async def reach(self, point):
+        if point == self.freezes_at:
+            self.freezes_at, self.frozen = None, True
+            self.thawed.clear()
+        while self.frozen and not self.closed:
+            await self.thawed.wait()
+        if self.closed:
+            raise DeadError
+
+    @property
+    def is_calm(self):
+        """Whether nothing more happens in it by itself."""
+        return self.frozen or self.polls or (self.task.done() and not self.runner._driving)
+
+
+async def gated(function, *args, **kwargs):
+    """`in_thread` of a process that may freeze before and after."""
+    process = CURRENT.get()
+    if process is None:
+        return await in_thread(function, *args, **kwargs)
+    name = f"{function.__module__.rpartition('.')[2]}.{function.__name__}"
+    await process.reach(f"{name}:before")
+    result = await in_thread(function, *args, **kwargs)
+    await process.reach(f"{name}:after")
+    if function is claims.claim:
+        process.polls = result.place is Place.ELSEWHERE
+    return result
+
+
+@dataclass
+class World:
+    """What all examples share: people, an application and two tools that write down what was done, and by which call."""
+
+    people: dict
+    done: list = field(default_factory=list)
+    amounts: int = 0
+
+    async def pay(self, arguments, context):
+        process = CURRENT.get()
+        await process.reach("tool:before")
+        self.done.append(arguments["amount"])
+        await process.reach("tool:after")
+        return {"paid": arguments["amount"]}
+
+    def amount(self):
+        """One that no other call has."""
+        self.amounts += 1
+        return self.amounts
+
+
+@pytest.fixture
+def world(organization, alice, bob, settings, monkeypatch):
+    settings.APPROVAL_DECIDERS = ["requester"]
+    settings.APPROVAL_ESCALATE_TO = ["user:user_carol"]
+    settings.APPROVAL_ESCALATE_SECONDS = settings.APPROVAL_REMIND_SECONDS = settings.APPROVAL_EXPIRES_SECONDS = 3600.0
+    settings.APPROVAL_RESUMES = 3
+    settings.APPROVAL_MAIL = False
+    # All that runs is suspected; who is really dead is for the machine to say.
+    settings.RUN_LEASE_SECONDS = 0.0
+    world = World({"alice": alice, "bob": bob, "carol": _person("carol")})
+    tools = [
+        Tool("pay", "Pays.", SCHEMA, world.pay, needs_approval=True, idempotent=False),
+        Tool("book", "Books.", SCHEMA, world.pay, needs_approval=True, idempotent=True),
+    ]
+    for tool in tools:
+        register(tool.name, lambda tool=tool: tool)
+    Application.objects.create(public_id="app_pay", organization=organization, name="Pay", tools=["pay", "book"])
+    for module in (calling, writer_module, runner_module):
+        monkeypatch.setattr(module, "in_thread", gated)
+    monkeypatch.setattr(calling, "POLL_SECONDS", 0.01)
+    logging.disable(logging.CRITICAL)
+    yield world
+    logging.disable(logging.NOTSET)
+    for tool in tools:
+        unregister(tool.name)
+
+
+class Machine(RuleBasedStateMachine):
+    """What must hold whatever happens; see the invariants and `teardown`."""
+
+    def __init__(self, world):
+        super().__init__()
+        self.world = world
+        self.loop = asyncio.new_event_loop()
+        self.broker = self.loop.run_until_complete(self._connected())
+        self.runs = []
+        self.processes = []
+        self.settled = {}
+        """What was decided of an approval: its row, from the first moment at which it was not open any more."""
+        self.begun = {}
+        """The calls of a run that has ended."""
+        self.accepted = {}
+        """The decisions that were not refused, by approval."""
+
+    async def _connected(self):
+        return connect()
+
+    def wait(self, coroutine):
+        return self.loop.run_until_complete(self._within(coroutine))
+
+    async def _within(self, coroutine):
+        async with asyncio.timeout(patiently(60)):
+            return await coroutine
+
+    # What can be looked at.
+
+    def approvals(self, **wanted):
+        return list(Approval.objects.filter(run_id__in=self.runs, **wanted).order_by("created_at", "batch_id", "position"))
+
+    def status(self, run):
+        return Run.objects.get(pk=run).status
+
+    def with_status(self, *statuses):
+        found = set(Run.objects.filter(pk__in=self.runs, status__in=statuses).values_list("pk", flat=True))
+        return [run for run in self.runs if run in found]
+
+    # Workers.
+
+    async def _start(self, run, freezes_at):
+        process = Process(freezes_at)
+        process.runner._writer.start()
+        CURRENT.set(process)
+        process.task = asyncio.create_task(process.runner._start(run))
+        self.processes.append(process)
+        await self._calm()
+
+    async def _calm(self):
+        for process in self.processes:
+            process.polls = False
+        while not all(process.is_calm for process in self.processes if not process.killed):  # noqa: ASYNC110 - of many kinds
+            await asyncio.sleep(0.002)
+
+    async def _thaw(self, process):
+        process.frozen = False
+        process.thawed.set()
+        await self._calm()
+
+    def start(self, run, freezes_at=None):
+        self.wait(self._start(run, freezes_at))
+
+    async def _sweep(self):
+        """As the sweep does with the runs of workers that are dead, or asleep."""
+        sweep = Sweep(broker=self.broker)
+        names = {each.runner.name for each in self.processes if each.frozen}
+
+        async def dead(suspects):
+            return [each for each in suspects if each.message_id in self.runs and each.worker.removesuffix(runs.DEAD) in names]
+
+        sweep._dead = dead
+        await sweep.sweep()
+        await self._calm()
+
+    # What happens.
+
+    @precondition(lambda self: len(self.runs) < 2)
+    @rule(tools=st.lists(st.sampled_from(["pay", "book"]), min_size=1, max_size=2), again=st.booleans())
+    def ask(self, tools, again):
+        calls = [
+            {"tool_call": {"name": name, "call_id": f"c{n}", "arguments": {"to": "x", "amount": self.world.amount()}}}
+            for n, name in enumerate(tools)
+        ]
+        more = {"tool_call": {"name": "pay", "call_id": "more", "arguments": {"to": "x", "amount": self.world.amount()}}}
+        steps = [*calls, {"results": True}, {"text": "So: "}, {"result": 1}, *([more, {"results": True}] if again else [])]
+        message = ask(self.world.people["alice"], script(*steps), application_id="app_pay")
+        self.runs.append(message.pk)
+        self.start(message.pk)
+
+    @precondition(lambda self: self.runs)
+    @rule(which=st.integers(0, 3), freezes_at=st.none() | st.sampled_from(POINTS))
+    def deliver_the_job(self, which, freezes_at):
+        """To a new worker: the first time, or once more."""
+        waiting = self.with_status(Run.Status.QUEUED) or self.runs
+        self.start(waiting[which % len(waiting)], freezes_at)
+
+    @precondition(lambda self: self.approvals())
+    @rule(
+        which=st.integers(0, 7),
+        who=st.sampled_from(["alice", "alice", "alice", "bob", "carol"]),
+        approved=st.booleans(),
+        change=st.sampled_from(["", "", "", "edited", "misfit", "hash"]),
+        way=st.sampled_from(["one", "one", "batch", "stream"]),
+    )
+    def decide(self, which, who, approved, change, way):
+        found = self.approvals(status="pending") or self.approvals()
+        approval = found[which % len(found)]
+        edited = {"edited": {"to": "y", "amount": self.world.amount()}, "misfit": {"to": 1}}.get(change, NOT_EDITED)
+        decision = Decision(approved, edited=edited, payload_sha256=WRONG_HASH if change == "hash" else "")
+        may = who == "alice" or f"user:user_{who}" in approval.deciders
+        right = may and change not in ("misfit", "hash") and (approved or change == "")
+        is_open = approval.status == "pending" and approval.expires_at > timezone.now()
+        try:
+            decided = self._decide(way, self.world.people[who], approval, decision)
+        except REFUSED:
+            assert not (right and is_open and way != "stream"), (who, decision, approval.deciders)
+            return
+        assert right
+        for each in decided:
+            assert is_open or (approval.status, approval.edited_payload) == (decision.status, decision.edited_payload)
+            self.accepted.setdefault(each.pk, (each.status, each.edited_payload))
+
+    def _decide(self, way, caller, approval, decision):
+        if way == "one":
+            return [decide(caller=caller, approval_id=approval.pk, decision=decision)]
+        if way == "batch":
+            return decide_batch(caller=caller, batch_id=approval.batch_id, decisions={approval.pk: decision})
+        conversation = approval.run.message.conversation_id
+        resuming.resume(caller=caller, conversation_id=conversation, actions={approval.subject: decision})
+        return list(Approval.objects.filter(batch_id=approval.batch_id))
+
+    @rule(all_of_it=st.booleans())
+    def expire(self, all_of_it):
+        """Time passes; who looks for what is late may not have come yet."""
+        late = self.approvals(status="pending")[: 9 if all_of_it else 1]
+        Approval.objects.filter(pk__in=[each.pk for each in late]).update(expires_at=timezone.now() - timedelta(seconds=1))
+
+    @rule()
+    def look_for_what_is_late(self):
+        expire_due()
+
+    @rule()
+    def escalate(self):
+        now = timezone.now()
+        Approval.objects.filter(run_id__in=self.runs, escalates_at__isnull=False).update(escalates_at=now, reminds_at=now)
+        remind_due()
+        escalate_due()
+
+    @precondition(lambda self: self.runs)
+    @rule(which=st.integers(0, 3))
+    def stop(self, which):
+        run = self.runs[which % len(self.runs)]
+        answers.stop(caller=self.world.people["alice"], message_id=run)
+        self.wait(self._interrupt(run))
+
+    async def _interrupt(self, run):
+        for process in self.processes:
+            if not process.frozen and run in process.runner._drivers:
+                process.runner._drivers[run].interrupt(CANCELLED)
+        await self._calm()
+
+    @precondition(lambda self: any(each.frozen and not each.killed for each in self.processes))
+    @rule(which=st.integers(0, 3))
+    def wake(self, which):
+        asleep = [each for each in self.processes if each.frozen and not each.killed]
+        self.wait(self._thaw(asleep[which % len(asleep)]))
+
+    @precondition(lambda self: any(each.frozen and not each.killed for each in self.processes))
+    @rule(which=st.integers(0, 3))
+    def kill(self, which):
+        asleep = [each for each in self.processes if each.frozen and not each.killed]
+        asleep[which % len(asleep)].killed = True
+
+    @rule()
+    def leases_of_calls_run_out(self):
+        Execution.objects.filter(held_until__isnull=False).update(held_until=timezone.now() - timedelta(minutes=1))
+        self.wait(self._calm())
+
+    @rule()
+    def end_silent_calls(self):
+        claims.end_silent()
+        self.wait(self._calm())
+
+    @rule()
+    def sweep(self):
+        self.wait(self._sweep())
+
+    # What must hold.
+
+    @invariant()
+    def nothing_is_done_that_was_not_approved_and_nothing_twice(self):
+        rows = self.approvals()
+        by_amount = {(each.payload if each.edited_payload is None else each.edited_payload)["amount"]: each for each in rows}
+        mine = {each.payload["amount"] for each in rows} | set(by_amount)
+        for amount, times in Counter(each for each in self.world.done if each in mine).items():
+            assert amount in by_amount, "the payload was done, but something else was approved"
+            approval = by_amount[amount]
+            assert approval.status == "approved", f"done, and {approval.status}"
+            assert times == 1 or approval.title == "book", f"{approval.title} was done {times} times"
+
+    @invariant()
+    def no_call_is_begun_for_a_run_that_has_ended(self):
+        for run in self.with_status("completed", "failed", "cancelled"):
+            begun = set(Execution.objects.filter(run_id=str(run)).values_list("pk", flat=True))
+            assert self.begun.setdefault(run, begun) == begun
+
+    @invariant()
+    def a_decision_stands(self):
+        for each in self.approvals():
+            now = SimpleNamespace(status=each.status, edited=each.edited_payload, by=each.decided_by_id, at=each.decided_at)
+            if each.status != "pending":
+                assert self.settled.setdefault(each.pk, now) == now
+            if each.pk in self.accepted:
+                assert self.accepted[each.pk] == (each.status, each.edited_payload)
+
+    @invariant()
+    def every_run_ends_once_and_none_is_forgotten(self):
+        for run in Run.objects.filter(pk__in=self.runs):
+            events = journal.read(message_stream(run.pk), START)
+            terminal = [number for number, event in enumerate(events) if EVENT_TYPES[event.type].terminal]
+            assert terminal == ([] if run.status in Run.OPEN else [len(events) - 1])
+            open_ = run.approvals.filter(status="pending").count()
+            if run.status == Run.Status.AWAITING_APPROVAL:
+                assert open_, "it waits, and nobody is asked"
+            else:
+                assert not open_, f"{run.status}, and somebody is asked"
+            if run.status == Run.Status.QUEUED:
+                assert ProcrastinateJob.objects.filter(args__message_id=str(run.pk)).exists()
+            elif run.status == Run.Status.RUNNING:
+                names = {each.runner.name for each in self.processes if not each.is_calm or each.frozen or each.polls}
+                assert run.worker.removesuffix(runs.DEAD) in names, "it runs, and nobody drives it"
+
+    def teardown(self):
+        """Whoever sleeps is killed: with leases running out and new workers every run comes to its end, or waits for people."""
+        try:
+            for process in self.processes:
+                process.killed = process.killed or process.frozen
+            for _ in range(12):
+                left = self.with_status(Run.Status.QUEUED, Run.Status.RUNNING)
+                if not left:
+                    break
+                self.leases_of_calls_run_out()
+                self.sweep()
+                for run in left:
+                    self.start(run)
+            assert not self.with_status(Run.Status.QUEUED, Run.Status.RUNNING), "a run hangs"
+            for check in (
+                self.nothing_is_done_that_was_not_approved_and_nothing_twice,
+                self.no_call_is_begun_for_a_run_that_has_ended,
+                self.a_decision_stands,
+                self.every_run_ends_once_and_none_is_forgotten,
+            ):
+                check()
+        finally:
+            self.wait(self._close())
+            self.loop.close()
+            # The next example begins with nothing.
+            Conversation.objects.all().delete()
+            Execution.objects.all().delete()
+
+    async def _close(self):
+        for process in self.processes:
+            process.closed = True
+            process.thawed.set()
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
+        for process in self.processes:
+            await process.runner._broker.close()
+        await self.broker.close()
+
+
+def test_whatever_happens_nothing_is_done_twice_and_no_run_hangs(world):
+    play(lambda: Machine(world), examples=6, steps=20)
