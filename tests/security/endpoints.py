@@ -59,13 +59,28 @@ ENDPOINTS: dict[str, list[Line]] = {
     "api/v1/auth/token/refresh": line(PUBLIC, POST=JSON),
     "api/v1/auth/tickets": line(ANY, POST=JSON),
     "api/v1/auth/api-keys": line(ANY, GET=None, POST=JSON),
-    "api/v1/auth/api-keys/<int:key_id>": line(OWNER, p.api_key, DELETE=None),
+    "api/v1/auth/api-keys/<str:key_id>": line(OWNER, p.api_key, DELETE=None),
     "api/events": line(ANY),
     "api/v1/events": line(STAFF, POST=JSON),
     # Its signature says who posts: tests/events/test_webhook_receiving.py.
     "hooks/<str:inlet_id>": line(PUBLIC, lambda who: {"inlet_id": "in_none"}, POST=JSON, fails=(404,)),
     "api/topics": line(ANY, fails=(400,)),
     "api/v1/topics/publish": line(ANY, POST=JSON),
+    "api/schema": line(PUBLIC),
+    "api/schema/events": line(PUBLIC),
+    # Of one's own organisation; who administers none is refused.
+    "api/v1/webhooks": line(ANY, GET=None, POST=JSON, fails=(400,)),
+    "api/v1/webhooks/<str:webhook_id>": line(
+        OWNER, p.webhook, GET=None, PATCH={"description": "changed"}, DELETE=None, staff=True
+    ),
+    "api/v1/webhooks/<str:webhook_id>/secret": line(OWNER, p.webhook, POST={}, staff=True),
+    "api/v1/webhooks/<str:webhook_id>/test": line(OWNER, p.webhook, POST=None, staff=True),
+    "api/v1/webhooks/<str:webhook_id>/deliveries": line(OWNER, p.webhook, staff=True),
+    "api/v1/webhooks/<str:webhook_id>/deliveries/redeliver": line(OWNER, p.webhook, POST={}, staff=True),
+    "api/v1/webhooks/<str:webhook_id>/deliveries/<str:delivery_id>": line(OWNER, p.webhook_delivery, staff=True),
+    "api/v1/webhooks/<str:webhook_id>/deliveries/<str:delivery_id>/redeliver": line(
+        OWNER, p.webhook_delivery, POST=None, staff=True, fails=(409,)
+    ),
     "ws/stats": line(STAFF),
     "api/v1/ops/connections": line(STAFF),
     "api/v1/ops/connections/<str:connection_id>": line(STAFF, p.open_connection, DELETE=None, fails=(404,)),

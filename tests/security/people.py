@@ -16,6 +16,7 @@ from chat.services import jobs, questions, rooms, sessions
 from chat.services.jobs import NewJob
 from chat.services.questions import Question
 from chat.services.room_accounts import NewParticipant
+from events import webhook_deliveries, webhook_endpoints
 from knowledge.models import Source
 from knowledge.services import sources
 from notifications import rules, unsubscribing
@@ -222,6 +223,20 @@ def approval(who):
 def approval_link(who):
     made = approval(who)
     return {"token": links.path(approval_id=made["approval_id"], user_pk=who.alice.pk).rpartition("/")[2]}
+
+
+def _webhook(who):
+    fields = {"url": "https://example.org/hook", "patterns": ["events.org_a.*.*.*.*"], "description": SECRET}
+    return webhook_endpoints.create(caller=caller(who.alice), organization_id="org_a", fields=fields)[0]
+
+
+def webhook(who):
+    return {"webhook_id": _webhook(who).pk}
+
+
+def webhook_delivery(who):
+    made = _webhook(who)
+    return {"webhook_id": made.pk, "delivery_id": webhook_deliveries.test(caller=caller(who.alice), endpoint_id=made.pk).pk}
 
 
 def room(who):

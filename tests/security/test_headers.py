@@ -97,7 +97,5 @@ async def test_answers_with_what_is_somebodys_are_kept_by_no_cache_between(who):
             ids = await in_thread(line.make, who) if line.make else {}
             answer = await alice.ask("GET", views[pattern].path(**ids) + line.query.format(**ids))
             if answer.status < 300 and not re.search("private|no-store|no-cache", answer.headers.get("cache-control", "")):
-                wrong.append(
-                    f"{pattern} ({line.who == OWNER}): {answer.headers.get('cache-control')} {answer.headers.get('vary')}"
-                )
+                wrong.append(pattern)
     assert not wrong, "\n".join(wrong)
