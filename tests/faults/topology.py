@@ -22,7 +22,7 @@ from realtime_project.serving.process import Child
 from realtime_project.serving.valkey import EmbeddedValkey
 from tests.faults.ledger import Ledger
 from tests.faults.nginx import Nginx
-from tests.live.processes import BROKER, Stack
+from tests.live.processes import BROKER, MANAGE, Stack
 from tests.patience import patiently
 from tests.proxies import Proxy, through
 from tests.wiping import wipe_nats_now
@@ -34,8 +34,9 @@ SETTINGS = {
     "SOCKET_PING_SECONDS": "5",
     "SOCKET_PONG_SECONDS": "10",
 }
-BACK_SECONDS = 60.0
-"""How long a process may take to come back on a busy machine."""
+START_SECONDS = 300.0
+BACK_SECONDS = 180.0
+"""How long a process may take to come back: on a busy machine very long, and time is no finding."""
 ALL = "tl:{{{kind}:*}}"
 BACKLOGS = ("user", "org", "workspace")
 
@@ -69,11 +70,14 @@ class Topology(Stack):
         self.environment |= {"DATABASE_URL": database, "REDIS_URL": "", "NATS_URL": "", name: hot}
         if BROKER != "nats":
             self._start_replica()
-        self.manage("prepare_database")
+        prepare = self._child("prepare", [MANAGE, "prepare_database"])
+        prepare.start()
+        assert prepare.wait(START_SECONDS), "the database is not prepared"
+        assert prepare.exit_code == 0, self.logs()
         for number in (1, 2):
             self.processes[f"web-{number}"] = self.start_web(**self._stores(f"web-{number}", database, name, hot))
             self.processes[f"worker-{number}"] = self.start_worker(**self._stores(f"worker-{number}", database, name, hot))
-        self.wait_ready()
+        self.wait_whole()
         self.fronts = [self._through(f"clients web-{number}", url) for number, url in enumerate(self.addresses, 1)]
         self._start_nginx()
         self._supervising = asyncio.get_running_loop().create_task(self._supervise())
