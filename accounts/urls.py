@@ -9,5 +9,5 @@ urlpatterns = [
     path("token/refresh", RefreshView.as_view(), name="auth-token-refresh"),
     path("tickets", TicketsView.as_view(), name="auth-tickets"),
     path("api-keys", ApiKeysView.as_view(), name="auth-api-keys"),
-    path("api-keys/<int:key_id>", ApiKeyView.as_view(), name="auth-api-key"),
+    path("api-keys/<str:key_id>", ApiKeyView.as_view(), name="auth-api-key"),
 ]

@@ -5,6 +5,7 @@ from typing import Any, cast
 from django.contrib.auth.views import LoginView as DjangoLoginView
 from django.http import HttpResponse
 from drf_spectacular.utils import OpenApiExample, extend_schema
+from rest_framework.exceptions import NotFound
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.serializers import CharField
@@ -26,6 +27,8 @@ from accounts.serializers import (
     TokenPairSerializer,
 )
 
+LONGEST_NUMBER = 19
+"""Digits of what no longer fits into a primary key."""
 TICKET = OpenApiExample("for the user feed", value={"path": "/api/events"}, request_only=True)
 
 
@@ -116,9 +119,11 @@ class ApiKeyView(AccountsView):
     """One of the caller's own API keys."""
 
     @extend_schema(summary="Revoke an API key", responses={204: nothing("It is revoked.")})
-    def delete(self, request: Request, key_id: int) -> Response:  # noqa: ARG002 - DRF's signature
+    def delete(self, request: Request, key_id: str) -> Response:  # noqa: ARG002 - DRF's signature
         """204; 401, 404 for keys of others and for revoked ones."""
-        services.revoke_api_key(user_pk=self.caller.pk, key_id=key_id)
+        if not (key_id.isascii() and key_id.isdigit() and len(key_id) < LONGEST_NUMBER):
+            raise NotFound("You have no such API key.")
+        services.revoke_api_key(user_pk=self.caller.pk, key_id=int(key_id))
         return Response(status=204)
 
 

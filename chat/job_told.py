@@ -143,7 +143,7 @@ class VersionTold(serializers.Serializer[Any]):
     origin = serializers.CharField()
     changes_summary = serializers.CharField()
     changes = serializers.JSONField()
-    restored = serializers.JSONField(allow_null=True)
+    restored = serializers.IntegerField(allow_null=True)
     turn_index = serializers.IntegerField(allow_null=True)
     author = serializers.CharField(allow_null=True)
     created_at = serializers.DateTimeField()

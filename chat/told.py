@@ -193,7 +193,7 @@ class ApprovalTold(serializers.Serializer[Any]):
     reason = serializers.CharField()
     payload = serializers.JSONField()
     payload_sha256 = serializers.CharField()
-    schema = serializers.JSONField(allow_null=True)
+    schema = serializers.JSONField()
     status = serializers.ChoiceField(choices=Approval.Status.values)
     may_decide = serializers.BooleanField()
     requested_by = serializers.CharField(allow_null=True)
@@ -202,7 +202,7 @@ class ApprovalTold(serializers.Serializer[Any]):
     decided_by = DeciderTold(allow_null=True)
     decided_at = serializers.DateTimeField(allow_null=True)
     feedback = serializers.CharField()
-    edited_payload = serializers.JSONField(allow_null=True)
+    edited_payload = serializers.JSONField()
 
 
 class ApprovalWithHistoryTold(ApprovalTold):

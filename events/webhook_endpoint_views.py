@@ -54,7 +54,7 @@ class EndpointsView(WebhookView):
     """`GET /api/v1/webhooks?organization=&cursor=`, `POST`."""
 
     @extend_schema(
-        summary="List webhooks", parameters=[ORGANIZATION, CURSOR], responses={200: page_of(WebhookSerializer), 403: ""}
+        summary="List webhooks", parameters=[ORGANIZATION, CURSOR], responses={200: page_of(WebhookSerializer), 404: ""}
     )
     def get(self, request: Request) -> Response:
         """One page, newest first."""

@@ -61,7 +61,7 @@ class RuleSerializer(serializers.Serializer[Rule]):
     id = serializers.UUIDField()
     organization = serializers.CharField(source="organization.public_id")
     builtin = serializers.CharField()
-    owner = serializers.CharField(source="owner.public_id", default=None)
+    owner = serializers.CharField(source="owner.public_id", allow_null=True, default=None)
     name = serializers.CharField()
     pattern = serializers.CharField()
     condition = serializers.CharField()

@@ -57,7 +57,7 @@ class RulesView(APIView):
 
     parser_classes = (SmallJSONParser,)
 
-    @extend_schema(summary="List rules", parameters=[ORGANIZATION, CURSOR], responses=page_of(RuleSerializer))
+    @extend_schema(summary="List rules", parameters=[ORGANIZATION, CURSOR], responses={200: page_of(RuleSerializer), 404: ""})
     def get(self, request: Request) -> Response:
         """One page, newest first."""
         caller = caller_of(request)

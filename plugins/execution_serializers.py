@@ -52,7 +52,7 @@ class ExecutionSerializer(serializers.Serializer[Execution]):
     tool_name = serializers.CharField()
     status = serializers.CharField()
     input = serializers.JSONField()
-    result = serializers.JSONField(allow_null=True)
+    result = serializers.JSONField()
     error = serializers.CharField()
     owner = serializers.CharField(source="owner.public_id")
     run_id = serializers.CharField()

@@ -13,6 +13,7 @@ from accounts.models import Membership, Organization
 from chat.conf import conf
 from chat.models import Application
 from events.changes import ApplicationChange, application_changed
+from events.event import storable
 from events.exceptions import NotFound
 from events.paging import page_by_name
 from knowledge.models import Source
@@ -32,7 +33,7 @@ def list_applications(*, caller: Caller, cursor: str) -> tuple[list[Application]
 
 def application_of(*, caller: Caller, application_id: str) -> Application:
     """An application of one of the caller's organisations; raises `NotFound`."""
-    found = applications_of(caller).filter(public_id=application_id).first()
+    found = applications_of(caller).filter(public_id=storable(application_id)).first()
     if found is None:
         raise NotFound("There is no such application.")
     return found

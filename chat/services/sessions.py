@@ -20,6 +20,7 @@ from chat.models import ChatSession, Conversation, Message, Participant, Run, Se
 from chat.run_events import Type
 from chat.services import conversations
 from chat.services.applications import application_of
+from events.event import storable
 from events.exceptions import Conflict, Forbidden, InvalidRequest, NotFound
 from events.outbox import publish_with_commit
 from events.paging import page
@@ -140,7 +141,9 @@ def add_participant(*, caller: Caller, name: str, user_id: str) -> ChatSession:
     _refuse_rooms(session)
     if session.owner_id != caller.pk:
         raise Forbidden("Only the owner of a session can add people to it.")
-    user = User.objects.filter(public_id=user_id, is_active=True, organizations__public_id__in=caller.organizations).first()
+    user = User.objects.filter(
+        public_id=storable(user_id), is_active=True, organizations__public_id__in=caller.organizations
+    ).first()
     if user is None:
         raise NotFound("There is no such user in your organisations.")
     taken = session.participants.exclude(user_id=user.pk).count()
@@ -164,7 +167,7 @@ def remove_participant(*, caller: Caller, name: str, user_id: str) -> None:
     _refuse_rooms(session)
     if caller.user_id != user_id and session.owner_id != caller.pk:
         raise Forbidden("Only the owner of a session can remove others from it.")
-    leaving = session.participants.filter(user__public_id=user_id).first()
+    leaving = session.participants.filter(user__public_id=storable(user_id)).first()
     if leaving is None:
         raise NotFound("There is no such participant.")
     if leaving.user_id == session.owner_id:

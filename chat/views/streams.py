@@ -56,6 +56,7 @@ data: {"type":"end"}
     request=PolymorphicProxySerializer("Asking", BODIES, resource_type_field_name=None),
     responses={
         **event_stream("The answer, to its end. `Location` says where it can be read again.", example=FRAMES),
+        404: "There is no such conversation, or application.",
         409: "The conversation is busy, nothing waits, or someone else has just decided.",
         410: "What is decided about is over.",
         422: "What was edited does not fit.",

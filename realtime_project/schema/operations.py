@@ -29,6 +29,7 @@ TAGS = (
     ("/api/topics", "Topics"),
     ("/api/v1/topics", "Topics"),
     ("/hooks", "Topics"),
+    ("/api/v1/webhooks", "Topics"),
     ("/api/v1/notifications", "Notifications"),
     ("/api/v1/notifications/rules", "Notification rules"),
     ("/api/v1/notifications/preferences", "Notification rules"),
@@ -47,6 +48,7 @@ UUIDS = {
     "approval_id",
     "batch_id",
     "conversation_id",
+    "delivery_id",
     "execution_id",
     "job_id",
     "message_id",
@@ -55,6 +57,7 @@ UUIDS = {
     "room_id",
     "rule_id",
     "source_id",
+    "webhook_id",
 }
 """Ids in addresses that are UUIDs."""
 

@@ -38,7 +38,7 @@ class DocumentView(APIView):
         return HttpResponse(type(self).served(renderer.format), content_type=renderer.media_type)
 
 
-_SHAPES = {(200, "application/json"): dict, (200, "application/yaml"): str, 404: "There is no such format.", 406: ""}
+_SHAPES = {(200, "application/json"): dict, (200, "application/yaml"): dict, 404: "There is no such format.", 406: ""}
 _FORMAT = query("format", str, "Instead of the header Accept.", enum=["json", "yaml"])
 
 

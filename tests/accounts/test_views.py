@@ -171,7 +171,7 @@ def test_a_revoked_key_is_gone(client, alice, bearer):
 def test_others_keys_are_neither_listed_nor_revoked(client, alice, bob, bearer):
     other = services.issue_api_key(user_pk=bob.pk, name="bobs")
     assert client.get(KEYS, **bearer).json()["results"] == []
-    for key_id in (other.row.pk, 10**30, 0):
+    for key_id in (other.row.pk, 10**30, 0, "x", "-1", "%00", "%D9%A3"):
         assert client.delete(f"{KEYS}/{key_id}", **bearer).status_code == 404
     assert ApiKey.objects.get().revoked_at is None
 

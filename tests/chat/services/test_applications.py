@@ -78,7 +78,7 @@ async def test_a_source_that_is_no_longer_shared_is_missing(alice, application, 
 
 def test_members_of_its_organisation_use_it_and_nobody_else(alice, bob, application):
     assert application_of(caller=alice, application_id="app_1") == application
-    for caller, id_ in ((bob, "app_1"), (alice, "app_2"), (alice, "")):
+    for caller, id_ in ((bob, "app_1"), (alice, "app_2"), (alice, ""), (alice, "a\x00")):
         with pytest.raises(NotFound):
             application_of(caller=caller, application_id=id_)
 

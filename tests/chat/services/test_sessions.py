@@ -78,7 +78,7 @@ def test_an_id_of_a_session_of_others_is_only_a_name(alice, bob):
 
 
 def test_only_colleagues_can_be_added(alice, bob):
-    for user_id in ("user_bob", "user_nobody"):
+    for user_id in ("user_bob", "user_nobody", "a\x00"):
         with pytest.raises(NotFound):
             sessions.add_participant(caller=alice, name="abc", user_id=user_id)
     assert not ChatSession.objects.exists()
@@ -129,6 +129,8 @@ def test_the_owner_stays_and_others_remove_only_themselves(alice, carol, organiz
         sessions.remove_participant(caller=carol, name="abc", user_id="user_dave")
     with pytest.raises(NotFound):
         sessions.remove_participant(caller=alice, name="abc", user_id="user_bob")
+    with pytest.raises(NotFound):
+        sessions.remove_participant(caller=alice, name="abc", user_id="a\x00")
 
 
 def test_a_chat_of_the_clients_own_name_belongs_to_the_session(alice, carol):
