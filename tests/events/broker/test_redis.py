@@ -5,7 +5,7 @@ import asyncio
 import pytest
 import redis
 
-from events.broker.base import Appended, DurableAppend
+from events.broker.base import Appended, DurableAppend, OnceAppend
 from events.broker.redis import IDLE_SECONDS
 from events.event import START, EventId
 from events.streams import Stream
@@ -109,6 +109,19 @@ class TestBacklog:
         settings.EVENTS_REPLAY_MAX_AGE_HOURS = 1
         stream, _ = await filled(broker, 1)
         assert 3500 < valkey.ttl(broker._key(stream)) <= 3600
+
+
+class TestLimits:
+    async def test_the_stream_of_an_organisation_has_a_limit_of_its_own(self, broker, settings):
+        settings.EVENTS_STREAM_MAXLEN, settings.EVENTS_TOPIC_MAXLEN = 100, 1000
+        feed, topics = a_backlog(), Stream("org", f"org_{a_backlog().id}")
+        for stream in (feed, topics):
+            await broker.append([(stream, packed(n)) for n in range(900)])
+        assert len((await read(broker, feed, limit=2000)).events) < 300
+        assert (await read(broker, topics, limit=2000)).continuous
+        once = [OnceAppend(topics, packed(n), f"key-{n}", 60) for n in range(900)]
+        await broker.append_once(once)
+        assert 1000 <= len((await read(broker, topics, limit=4000)).events) < 1400
 
 
 class TestDoorbells:
