@@ -2,6 +2,7 @@
 
 import logging
 import re
+from collections.abc import Callable
 from typing import Any
 
 # Where credentials stand in what gets logged. Each pattern keeps what is before the secret as its first group.
@@ -32,16 +33,33 @@ def redacted(text: str) -> str:
     return text
 
 
+CONTROLS = {number: f"\\x{number:02x}" for number in (*range(32), *range(127, 160))} | {
+    number: f"\\u{number:04x}"
+    for number in (0x2028, 0x2029, 0x202A, 0x202B, 0x202C, 0x202D, 0x202E, 0x2066, 0x2067, 0x2068, 0x2069)
+}
+"""What in a log would begin a line, or turn the writing around, and how it is written instead."""
+
+
+def one_line(value: Any) -> Any:
+    """An argument of a log message without what could forge another line: what users send gets into logs."""
+    text = value if isinstance(value, str | BaseException) else None
+    if text is None:
+        return value
+    escaped = str(text).translate(CONTROLS)
+    return escaped if escaped != str(text) else value
+
+
 class RedactionFilter(logging.Filter):
     """Takes secrets out of every record: its message with its arguments, its exception, its extra fields."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Always True; the record is changed in place."""
+        record.args = _changed_arguments(record.args, one_line)
         original = record.getMessage()
         message = redacted(original)
         if message != original:
             # uvicorn's access formatter unpacks the arguments: they keep their number and kinds.
-            record.args = _redacted_arguments(record.args)
+            record.args = _changed_arguments(record.args, _redacted_argument)
             if record.getMessage() != message:
                 record.msg, record.args = message, None
         if record.exc_info and not record.exc_text:
@@ -60,12 +78,16 @@ class RedactionFilter(logging.Filter):
 _STANDARD = frozenset(logging.makeLogRecord({}).__dict__)
 
 
-def _redacted_arguments(arguments: Any) -> Any:
+def _changed_arguments(arguments: Any, change: Callable[[Any], Any]) -> Any:
     if isinstance(arguments, tuple):
-        return tuple(redacted(value) if isinstance(value, str) else value for value in arguments)
+        return tuple(map(change, arguments))
     if isinstance(arguments, dict):
-        return {name: redacted(value) if isinstance(value, str) else value for name, value in arguments.items()}
+        return {name: change(value) for name, value in arguments.items()}
     return arguments
+
+
+def _redacted_argument(value: Any) -> Any:
+    return redacted(value) if isinstance(value, str) else value
 
 
 def logging_config(log_format: str, level: str) -> dict[str, Any]:

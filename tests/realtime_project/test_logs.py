@@ -134,3 +134,14 @@ def test_json_is_one_object_a_line():
 def test_a_wrong_format_or_level_is_refused_with_the_choices(log_format, level):
     with pytest.raises(ValueError, match="use "):
         logging_config(log_format, level)
+
+
+@pytest.mark.parametrize("around", ["\n", "\r", "\r\n", "\x85", "\u2028", "\x1b[2K\x1b[1A", "\u202e"])
+@pytest.mark.parametrize("log_format", ["text", "json"])
+def test_what_a_client_sends_makes_no_line_of_its_own(log_format, around):
+    """A name with a line break in it would otherwise put words into the log that nobody said."""
+    forged = f"ann{around}2026-01-01 00:00:00,000 CRITICAL accounts: everybody is staff now"
+    said = logged(log_format, "accounts", "No user %s: %s.", forged, ValueError(forged))
+    assert len(said.splitlines()) == 1
+    assert around not in said.rstrip("\n")
+    assert "ann" in said
