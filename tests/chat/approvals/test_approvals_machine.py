@@ -15,7 +15,7 @@ from types import SimpleNamespace
 import pytest
 from django.utils import timezone
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from procrastinate.contrib.django.models import ProcrastinateJob
 
 from accounts.threads import in_thread
@@ -224,7 +224,11 @@ class Machine(RuleBasedStateMachine):
 
     # What happens.
 
-    @precondition(lambda self: len(self.runs) < 2)
+    @initialize(tools=st.lists(st.sampled_from(["pay", "book"]), min_size=1, max_size=2), again=st.booleans())
+    def ask_first(self, tools, again):
+        self.ask(tools, again)
+
+    @precondition(lambda self: len(self.runs) < 3)
     @rule(tools=st.lists(st.sampled_from(["pay", "book"]), min_size=1, max_size=2), again=st.booleans())
     def ask(self, tools, again):
         calls = [
@@ -244,6 +248,13 @@ class Machine(RuleBasedStateMachine):
         waiting = self.with_status(Run.Status.QUEUED) or self.runs
         self.start(waiting[which % len(waiting)], freezes_at)
 
+    @precondition(lambda self: self.approvals(status="pending"))
+    @rule(which=st.integers(0, 3))
+    def stop_one_that_waits(self, which):
+        waiting = self.with_status("awaiting_approval")
+        if which == 0 and waiting:
+            answers.stop(caller=self.world.people["alice"], message_id=waiting[0])
+
     @precondition(lambda self: self.approvals())
     @rule(
         which=st.integers(0, 7),
@@ -253,7 +264,7 @@ class Machine(RuleBasedStateMachine):
         way=st.sampled_from(["one", "one", "batch", "stream"]),
     )
     def decide(self, which, who, approved, change, way):
-        found = self.approvals(status="pending") or self.approvals()
+        found = self.approvals()
         approval = found[which % len(found)]
         edited = {"edited": {"to": "y", "amount": self.world.amount()}, "misfit": {"to": 1}}.get(change, NOT_EDITED)
         decision = Decision(approved, edited=edited, payload_sha256=WRONG_HASH if change == "hash" else "")
@@ -270,6 +281,29 @@ class Machine(RuleBasedStateMachine):
             assert is_open or (approval.status, approval.edited_payload) == (decision.status, decision.edited_payload)
             self.accepted.setdefault(each.pk, (each.status, each.edited_payload))
 
+    @precondition(lambda self: self.approvals(status="pending"))
+    @rule(which=st.integers(0, 3), denied=st.integers(0, 5), freezes_at=st.none() | st.sampled_from(POINTS))
+    def decide_all_and_go_on(self, which, denied, freezes_at):
+        """Of one batch, perhaps but for one approved; then a worker takes the job, and freezes somewhere."""
+        found = self.approvals(status="pending")
+        batch = [each for each in found if each.batch_id == found[which % len(found)].batch_id]
+        for each in batch:
+            if each.expires_at > timezone.now():
+                decision = Decision(approved=each.position != denied)
+                decide(caller=self.world.people["alice"], approval_id=each.pk, decision=decision)
+                self.accepted[each.pk] = (decision.status, None)
+        expire_due()
+        self.start(batch[0].run_id, freezes_at)
+
+    @precondition(lambda self: any(each.frozen for each in self.processes))
+    @rule(leases_too=st.booleans(), freezes_at=st.none() | st.sampled_from(POINTS))
+    def the_sleeper_is_taken_for_dead_and_followed(self, leases_too, freezes_at):
+        if leases_too:
+            self.leases_of_calls_run_out()
+        self.sweep()
+        for run in self.with_status(Run.Status.QUEUED):
+            self.start(run, freezes_at)
+
     def _decide(self, way, caller, approval, decision):
         if way == "one":
             return [decide(caller=caller, approval_id=approval.pk, decision=decision)]
@@ -279,6 +313,7 @@ class Machine(RuleBasedStateMachine):
         resuming.resume(caller=caller, conversation_id=conversation, actions={approval.subject: decision})
         return list(Approval.objects.filter(batch_id=approval.batch_id))
 
+    @precondition(lambda self: self.approvals(status="pending"))
     @rule(all_of_it=st.booleans())
     def expire(self, all_of_it):
         """Time passes; who looks for what is late may not have come yet."""
@@ -289,6 +324,7 @@ class Machine(RuleBasedStateMachine):
     def look_for_what_is_late(self):
         expire_due()
 
+    @precondition(lambda self: self.approvals(status="pending"))
     @rule()
     def escalate(self):
         now = timezone.now()
@@ -296,10 +332,11 @@ class Machine(RuleBasedStateMachine):
         remind_due()
         escalate_due()
 
-    @precondition(lambda self: self.runs)
+    @precondition(lambda self: len(self.with_status("queued", "running")))
     @rule(which=st.integers(0, 3))
     def stop(self, which):
-        run = self.runs[which % len(self.runs)]
+        going = self.with_status("queued", "running")
+        run = going[which % len(going)]
         answers.stop(caller=self.world.people["alice"], message_id=run)
         self.wait(self._interrupt(run))
 
@@ -321,16 +358,19 @@ class Machine(RuleBasedStateMachine):
         asleep = [each for each in self.processes if each.frozen and not each.killed]
         asleep[which % len(asleep)].killed = True
 
+    @precondition(lambda self: any(each.frozen for each in self.processes))
     @rule()
     def leases_of_calls_run_out(self):
         Execution.objects.filter(held_until__isnull=False).update(held_until=timezone.now() - timedelta(minutes=1))
         self.wait(self._calm())
 
+    @precondition(lambda self: any(each.frozen for each in self.processes))
     @rule()
     def end_silent_calls(self):
         claims.end_silent()
         self.wait(self._calm())
 
+    @precondition(lambda self: any(each.frozen for each in self.processes))
     @rule()
     def sweep(self):
         self.wait(self._sweep())
@@ -422,4 +462,4 @@ class Machine(RuleBasedStateMachine):
 
 
 def test_whatever_happens_nothing_is_done_twice_and_no_run_hangs(world):
-    play(lambda: Machine(world), examples=6, steps=20)
+    play(lambda: Machine(world), examples=5, steps=20)
