@@ -2,14 +2,18 @@
 
 import asyncio
 import json
+import time
 from collections.abc import Iterator
 
 import nats
+import nats.errors
 import pytest
 
 from tests.live.conftest import USERS, Client, log_in, words
-from tests.live.processes import Stack
+from tests.live.processes import KEEPALIVE_SECONDS, Stack, eventually
 from tests.live.readers import Reader, Seen, check_answer
+from tests.patience import patiently
+from tests.wiping import wipe_nats
 
 FEED = "/api/topics?topic=events.org_demo.crm.record.*.*"
 
@@ -72,3 +76,45 @@ async def test_a_nats_killed_in_the_middle_and_started_again_has_lost_nothing(st
     check_answer(answer, words(300))
     assert (answer.connections, reader.connections) == (1, 1)
     assert [frame.data["type"] for frame in reader.frames] == ["subscribed"] + ["event"] * 4
+
+
+async def test_streams_of_jetstream_that_are_deleted_are_made_anew_and_readers_are_told(stack: Stack, alice: Client):
+    message_id = await alice.ask([{"tokens": 200, "per_second": 30}])
+    async with alice.reader(message_id) as answer, feed(stack, alice) as reader:
+        await answer.until(lambda seen: len(seen.text) > 60, within=20)
+        await publish(stack, 1)
+        await reader.until(lambda seen: numbers(seen) == [1], within=20)
+        await wipe_nats(stack.nats.url)
+        # A subject without its stream is heard by nobody until one of our processes has made it anew.
+        await eventually(lambda: accepted(stack, 2), within=30, what="JetStream to take an event")
+        await reader.until(lambda seen: numbers(seen)[-1] == 2, within=30)
+        await answer.until(lambda seen: seen.over, within=60)
+    check_answer(answer, words(200))
+    assert (answer.connections, reader.connections) == (1, 1)
+    assert "backlog.truncated" in [frame.data["type"] for frame in reader.frames]
+
+
+async def accepted(stack: Stack, number: int) -> bool:
+    try:
+        await publish(stack, number)
+    except nats.errors.Error:
+        return False
+    return True
+
+
+async def test_a_frozen_nats_keeps_its_readers_and_the_journal_answers_for_it(stack: Stack, alice: Client):
+    message_id = await alice.ask([{"tokens": 5}])
+    async with alice.reader(message_id) as answer:
+        await answer.until(lambda seen: seen.over, within=30)
+    async with feed(stack, alice) as reader:
+        await reader.until(lambda seen: seen.connections == 1, within=20)
+        await stack.freeze_broker()
+        frozen = time.monotonic()
+        async with alice.reader(message_id, at=1) as late:
+            await late.until(lambda seen: seen.over, within=30)
+        assert reader.longest_silence(frozen, time.monotonic()) < patiently(3 * KEEPALIVE_SECONDS)
+        await stack.thaw_broker()
+        await publish(stack, 7)
+        await reader.until(lambda seen: numbers(seen)[-1:] == [7], within=30)
+    check_answer(late, words(5))
+    assert reader.connections == 1
