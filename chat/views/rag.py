@@ -99,7 +99,7 @@ async def resume(request: HttpRequest, message_id: str) -> HttpResponseBase:
     summary="Ask with sources and wait",
     parameters=[IDEMPOTENCY_KEY],
     request=ChatCompletionRequest,
-    responses={200: CompletionTold, 409: "", 422: "", 429: "", 500: ""},
+    responses={200: CompletionTold, 404: "A document is not there.", 409: "", 422: "", 429: "", 500: ""},
     examples=[QUESTION],
 )
 @stream_endpoint("POST", body_limit=conf.CHAT_BODY_MAX_BYTES, error_shape="detail")

@@ -158,7 +158,7 @@ class SessionParticipantsView(APIView):
 class SessionParticipantView(APIView):
     """`DELETE /api/v1/chat/sessions/<name or id>/participants/<user>`."""
 
-    @extend_schema(summary="Remove someone from a session", responses={204: nothing("It is done.")})
+    @extend_schema(summary="Remove someone from a session", responses={204: nothing("It is done."), 409: "The owner stays."})
     def delete(self, request: Request, name: str, user_id: str) -> Response:
         """Removes a user, or lets the caller leave."""
         sessions.remove_participant(caller=caller_of(request), name=name, user_id=user_id)

@@ -74,6 +74,7 @@ class RoomsView(APIView):
         responses={
             201: RoomTold,
             200: OpenApiResponse(RoomTold, description="There is an immutable one already."),
+            404: "There is no such organisation.",
             409: "Too many.",
         },
         examples=[OpenApiExample("with an agent", value=ROOM, request_only=True)],

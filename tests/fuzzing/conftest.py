@@ -9,7 +9,7 @@ import requests
 
 from tests.live.processes import Stack
 
-EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "6"))
+EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "3"))
 """How often each address is asked by each caller in each way."""
 SECONDS = 60.0
 """For one answer, on a machine that is busy with other things."""

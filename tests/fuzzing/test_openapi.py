@@ -16,7 +16,6 @@ import schemathesis
 import yaml
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from hypothesis.errors import Unsatisfiable
 from schemathesis import GenerationMode
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import content_type_conformance, response_schema_conformance, status_code_conformance
@@ -78,11 +77,18 @@ def with_known_ids(case: Any, server: Server) -> None:
             case.path_parameters[name] = server.known[name]
 
 
-@pytest.mark.parametrize("mode", list(GenerationMode), ids=lambda each: each.value)
 @pytest.mark.parametrize("label", OPERATIONS)
-def test_what_is_asked_by_staff_is_answered_as_documented(label, mode, server):
-    operation = OPERATIONS[label]
+def test_what_fits_is_answered_as_documented(label, server):
+    _ask(OPERATIONS[label], GenerationMode.POSITIVE, server)
 
+
+@pytest.mark.parametrize("label", [label for label, each in OPERATIONS.items() if each.body])
+def test_a_body_that_does_not_fit_is_answered_as_documented(label, server):
+    # What is wrong in an address is tried below: made up by the library it costs seconds.
+    _ask(OPERATIONS[label], GenerationMode.NEGATIVE, server)
+
+
+def _ask(operation: Any, mode: GenerationMode, server: Server) -> None:
     @FUZZ
     @given(case=operation.as_strategy(generation_mode=mode), known=st.booleans())
     def ask(case, known):
@@ -90,10 +96,7 @@ def test_what_is_asked_by_staff_is_answered_as_documented(label, mode, server):
             with_known_ids(case, server)
         check(case, send(case, server, "demo"))
 
-    try:
-        ask()
-    except Unsatisfiable:
-        assert mode is GenerationMode.NEGATIVE, "the document describes no request that could be made"
+    ask()
 
 
 @pytest.mark.parametrize("label", OPERATIONS)
