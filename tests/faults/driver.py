@@ -104,9 +104,11 @@ class Run:
                 self._keep_evidence()
             return outcome
         finally:
-            for task in (*self.tasks, *(each for asker in self.askers for each in asker.tasks)):
+            tasks = [*self.tasks, *(each for asker in self.askers for each in asker.tasks)]
+            for task in tasks:
                 task.cancel()
-            await asyncio.gather(*self.tasks, return_exceptions=True)
+            if tasks:
+                await asyncio.wait(tasks, timeout=20)
             await self.topology.end()
 
     def _random(self) -> random.Random:
@@ -233,16 +235,21 @@ class Run:
     def _all_have_the_last(self) -> bool:
         """Whether every reader has the last event that was accepted of each publisher that it may hear."""
         self._raise_what_failed()
+        return not self._waiting_for_the_last()
+
+    def _waiting_for_the_last(self) -> list[str]:
+        """Readers, and what they do not have yet."""
         last: dict[tuple[str, str], int] = {}
         for each in self.ledger.publications:
             if each.id and not each.stream.startswith("workspace:"):
                 last[each.stream, each.publisher] = each.n
-        return all(
-            any(got.n == n and got.publisher == publisher and got.stream == stream for got in reversed(history.got))
+        return [
+            f"{history.name}: {stream} {publisher} {n}"
             for (stream, publisher), n in last.items()
             for history in self.ledger.histories
             if stream in history.streams
-        )
+            and not any(got.n == n and got.publisher == publisher and got.stream == stream for got in reversed(history.got))
+        ]
 
     def _all_have_the_tokens(self) -> bool:
         return all(reading.ends for history in self.ledger.histories for reading in history.expected_tokens(self.ledger.answers))
@@ -251,7 +258,7 @@ class Run:
         deadline = time.monotonic() + patiently(PEACE_SECONDS)
         while not holds():
             if time.monotonic() > deadline:
-                raise TimeoutError(what)
+                raise TimeoutError(f"{what}; missing {self._waiting_for_the_last()[:5]}")
             await asyncio.sleep(0.1)
 
     # What the server says in the end.

@@ -10,6 +10,8 @@ from chat.models import Message, Run
 from chat.services import answers, runs
 from chat.services.questions import message_stream
 from events import journal
+from events.broker.base import Appended
+from events.broker.connect import connect
 from events.event import START
 from events.exceptions import NotFound
 from events.models import DurableStream
@@ -68,6 +70,20 @@ async def test_the_tail_includes_what_only_the_broker_has_yet(runner, alice, set
     assert (await tail(alice, message))["response"] == "so far"
     await in_thread(runs.request_stop, caller=alice, message_id=message.pk)
     await ended(message)
+
+
+async def test_all_is_told_of_an_answer_whose_end_the_broker_never_heard_of(runner, alice):
+    message = await asked(alice, {"text": "whole"})
+    await answered(runner, message)
+    events = await in_thread(journal.read, message_stream(message.pk), START)
+    assert len(events) > 3
+    # It was full, or away for longer than the worker tries to tell it, and has the beginning only.
+    broker = connect()
+    try:
+        assert await in_thread(broker.seed_now, message_stream(message.pk), 99, events[:2]) is Appended.OK
+    finally:
+        await broker.close()
+    assert await in_thread(answers.read_all, message.pk) == events
 
 
 async def test_the_tail_of_a_failure_has_text_and_error(runner, alice):
