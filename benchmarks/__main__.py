@@ -87,6 +87,11 @@ def page(text: str, stores: Stores, told: list[str], *, quick: bool, minutes: fl
         ),
         "",
         *(f"- {line}" for line in [*machine.description(), stores.description()]),
+        "",
+        "## How each is measured",
+        "",
+        # Once for those that differ in size only.
+        *(f"- **{title}**: {about}" for about, title in {each.about: each.title for each in reversed(SCENARIOS)}.items()),
     ]
     return "\n".join(about) + "\n"
 

