@@ -40,7 +40,7 @@ class Following:
         self._thread = threading.Thread(target=self._read, daemon=True)
         self._thread.start()
         try:
-            if not self._wait(lambda: len(self._open) == self._count, seconds=60):
+            if not self._wait(lambda: len(self._open) == self._count, seconds=120):
                 raise BenchmarkError(f"Only {len(self._open)} of {self._count} followers are open: {self._words()}")
         except BaseException:
             self.__exit__(None, None, None)

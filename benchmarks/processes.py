@@ -74,7 +74,7 @@ class Process:
             os.killpg(self.popen.pid, signal.SIGKILL)
         self.popen.wait()
 
-    def wait_for_port(self, port: int, seconds: float = 30.0) -> None:
+    def wait_for_port(self, port: int, seconds: float = 120.0) -> None:
         """Returns when something listens on `port`; raises BenchmarkError when the program ends or the time does."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
