@@ -69,6 +69,14 @@ def warnings(runs: table.Runs, failed: list[str]) -> list[str]:
     return [*told, f"**Not to be quoted:** other programs used up to {most:.0f} % of the server's core (median {usual:.0f} %)."]
 
 
+def explanations() -> dict[str, str]:
+    """What happens in each scenario, and the title of the first of those that differ in size only."""
+    found: dict[str, str] = {}
+    for scenario in SCENARIOS:
+        found.setdefault(scenario.about, scenario.title)
+    return found
+
+
 def page(text: str, stores: Stores, told: list[str], *, quick: bool, minutes: float) -> str:
     """The page of the docs: the table, and what it was measured on."""
     about = [
@@ -90,8 +98,7 @@ def page(text: str, stores: Stores, told: list[str], *, quick: bool, minutes: fl
         "",
         "## How each is measured",
         "",
-        # Once for those that differ in size only.
-        *(f"- **{title}**: {about}" for about, title in {each.about: each.title for each in reversed(SCENARIOS)}.items()),
+        *(f"- **{title}**: {about}" for about, title in explanations().items()),
     ]
     return "\n".join(about) + "\n"
 
