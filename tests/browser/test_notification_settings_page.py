@@ -114,7 +114,12 @@ def test_the_service_worker_shows_a_push_and_leads_to_what_it_is_about(visit: Vi
         " await navigator.serviceWorker.ready; }"
     )
     told = {"title": "Order 7", "body": "Look.", "action_url": "/sources", "priority": "high", "tag": "t1"}
-    registration = next(each for each in registrations if each["scopeURL"] == f"{visitor.address}/")
+    for _ in range(600):
+        if ours := [each for each in registrations if each["scopeURL"] == f"{visitor.address}/"]:
+            break
+        # The protocol tells of it when it comes to it.
+        page.wait_for_timeout(50)
+    registration = ours[0]
     for data in (json.dumps(told), json.dumps(told | {"body": "Again."}), "no json"):
         sent = {"origin": visitor.address, "registrationId": registration["registrationId"], "data": data}
         protocol.send("ServiceWorker.deliverPushMessage", sent)
