@@ -50,7 +50,7 @@ class ProjectSettings(AppSettings):
     """Whether `manage.py serve` makes the demo organisation and users in a database without users."""
 
     PUBLIC_URL: str = ""
-    """The address under which people reach this server, such as https://ai.example.org, for links in mails. With https, cookies go over HTTPS only."""
+    """The address at which people reach this server, such as https://ai.example.org. With https, cookies go over HTTPS only."""
 
     HSTS_SECONDS: int = 86400
     """With an https PUBLIC_URL: how long browsers are told to come over HTTPS only; 0: not told. Raise it when all is well."""
