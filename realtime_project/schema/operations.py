@@ -29,7 +29,7 @@ TAGS = (
     ("/api/topics", "Topics"),
     ("/api/v1/topics", "Topics"),
     ("/hooks", "Topics"),
-    ("/api/v1/webhooks", "Topics"),
+    ("/api/v1/webhooks", "Webhooks"),
     ("/api/v1/notifications", "Notifications"),
     ("/api/v1/notifications/rules", "Notification rules"),
     ("/api/v1/notifications/preferences", "Notification rules"),
