@@ -38,6 +38,12 @@ def _operations() -> dict[str, Any]:
     return {each.ok().label: each.ok() for each in schema.get_all_operations()}
 
 
+def _can_be_wrong(operation: Any) -> bool:
+    """Whether it takes a body, and not every body: what is posted to a hook can be anything."""
+    content = operation.definition.raw.get("requestBody", {}).get("content", {})
+    return any(each["schema"] for each in content.values())
+
+
 OPERATIONS = _operations()
 FUZZ = settings(
     max_examples=EXAMPLES,
@@ -82,7 +88,7 @@ def test_what_fits_is_answered_as_documented(label, server):
     _ask(OPERATIONS[label], GenerationMode.POSITIVE, server)
 
 
-@pytest.mark.parametrize("label", [label for label, each in OPERATIONS.items() if each.body])
+@pytest.mark.parametrize("label", [label for label, each in OPERATIONS.items() if _can_be_wrong(each)])
 def test_a_body_that_does_not_fit_is_answered_as_documented(label, server):
     # What is wrong in an address is tried below: made up by the library it costs seconds.
     _ask(OPERATIONS[label], GenerationMode.NEGATIVE, server)
