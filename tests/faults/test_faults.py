@@ -10,7 +10,7 @@ import pytest
 
 from tests.live.processes import PROJECT
 
-SEED = 7
+SEED = 16
 SECONDS = 25
 KINDS = {
     "redis": "kill_web,kill_worker,cut_clients,half_open_broker_line,flush_broker,kill_doorbells,fail_over,crash_postgres",
