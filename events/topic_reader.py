@@ -203,7 +203,7 @@ class TopicReader:
         self._bell.set()
 
     def give_notice(self) -> None:
-        """Has `next` look at once who may see what: something has changed. It returns soon."""
+        """Has `next` look at once who may see what: something has changed. It returns soon, once."""
         self.look_by = 0.0
         self._belonging.ask_at(0.0)
         self._sight.forget()
@@ -252,7 +252,11 @@ class TopicReader:
             async with asyncio.timeout(None if seconds == math.inf else max(0.0, seconds)):
                 await self._bell.wait()
         except TimeoutError:
-            return time.monotonic() >= self.look_by
+            if time.monotonic() < self.look_by:
+                return False
+            # Told once: a time that has passed would have this return at once, for ever.
+            self.look_by = math.inf
+            return True
         return False
 
     async def _tell(self, stream: Stream, listening: Listening, heard: Heard) -> list[Told]:

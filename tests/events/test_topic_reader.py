@@ -155,6 +155,21 @@ async def test_a_cut_in_the_middle_of_what_an_added_topic_missed_repeats_nothing
     await reader.until(lambda: "~" not in reader.cursor)
 
 
+async def test_a_notice_has_it_return_once_and_then_it_waits_again(hub, caller):
+    """It returned at once for ever: a socket whose credential was looked at again kept a whole core busy."""
+    reader = TopicReader(hub, caller)
+    async with reader.turn:
+        await reader.subscribe(["events.org_a.s.task.*.*"], since="")
+    reader.give_notice()
+    async with asyncio.timeout(patiently(30)):
+        while await reader.next():
+            pass
+        waiting = asyncio.create_task(reader.next())
+        await publish("events.org_a.s.task.done.x", 1)
+        assert len(await waiting) == 1
+    await reader.close()
+
+
 async def test_history_that_the_others_began_too_late_for_is_told_with_an_added_topic(reader):
     await publish("events.org_a.s.task.done.x", 1)
     await reader.add("events.org_a.s.*.done.*")
