@@ -11,7 +11,7 @@ from chat.approvals import mails
 from chat.jobs import ANSWER_TASK, APPROVAL_MAIL_TASK, APPROVAL_MAILS_TASK, MAILS_QUEUE, RUNS_QUEUE
 from chat.runner import current_runner
 from events.retention import prune_journal
-from events.webhook_retention import prune_deliveries
+from events.webhooks.retention import prune_deliveries
 
 logger = logging.getLogger(__name__)
 

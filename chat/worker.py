@@ -14,7 +14,7 @@ from procrastinate.psycopg_connector import PsycopgConnector
 from chat.conf import conf
 from chat.runner import Runner, use_runner
 from chat.sweep import beat_seconds
-from events.webhook_worker import WebhookWorker
+from events.webhooks.worker import WebhookWorker
 from knowledge.ingester import current_ingester
 from notifications.worker import NotificationWorker
 

@@ -17,17 +17,15 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.timesince import timesince
 
-from events import (
-    inspecting,
-    webhook_admin,  # noqa: F401 - registers them
-    webhook_endpoint_admin,  # noqa: F401 - registers them
-)
+from events import inspecting
 from events.connection_admin import connections_view
 from events.event import EVENT_TYPES, Event
 from events.exceptions import InvalidRequest, Unavailable
 from events.models import DurableStream, JournalEvent
 from events.read_only_admin import CappedPaginator, ReadOnlyAdmin
 from events.streams import KINDS, format_cursor
+from events.webhooks import admin as webhook_admin  # noqa: F401 - registers them
+from events.webhooks import endpoint_admin as webhook_endpoint_admin  # noqa: F401 - registers them
 
 EXCERPT_CHARS = 120
 

@@ -58,7 +58,7 @@ class EventsSettings(AppSettings):
     """Where events are kept while they are hot: redis (Redis 7 or Valkey, at REDIS_URL) or nats (JetStream, at NATS_URL)."""
 
     REDIS_CLUSTER: bool = False
-    """Whether REDIS_URL is one server of a Redis Cluster (or a name for all of them): then each stream is at the server of its slot."""
+    """Whether REDIS_URL names a server of a Redis Cluster, or all of them: then each stream is at the server of its slot."""
 
     NATS_REPLICAS: int = 1
     """On how many servers of a NATS cluster each event is stored: 1, 3 or 5."""

@@ -4,7 +4,7 @@ from typing import ClassVar
 
 from django.db import models
 
-from events.webhook_models import WebhookDelivery, WebhookEndpoint, WebhookInlet, WebhookPosition
+from events.webhooks.models import WebhookDelivery, WebhookEndpoint, WebhookInlet, WebhookPosition
 
 __all__ = [
     "DurableStream",

@@ -11,9 +11,9 @@ from django.db.models import F, Q, QuerySet
 
 from accounts.caller import Caller
 from accounts.models import User
-from events import topic_access
 from events.exceptions import InvalidRequest
-from events.topics import parse_topic
+from events.topics import access as topic_access
+from events.topics.grammar import parse_topic
 from notifications.conf import conf
 from notifications.models import LONGEST_TITLE, Channel, Delivery, Notification, Rule
 from notifications.plans import PREFERENCE, quiet_until, retry_at

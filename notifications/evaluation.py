@@ -20,8 +20,8 @@ from events.conf import conf as events_conf
 from events.event import START, Event, EventId
 from events.journal import UNREACHABLE
 from events.streams import parse_cursor
-from events.topic_event import TopicEvent, organization_stream
-from events.topics import parse_pattern
+from events.topics.event import TopicEvent, organization_stream
+from events.topics.grammar import parse_pattern
 from notifications import rules
 from notifications.builtin import ensure_builtin
 from notifications.conditions import ConditionFailed, holds

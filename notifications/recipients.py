@@ -7,9 +7,9 @@ from django.db.models import Q
 
 from accounts.caller import Caller
 from accounts.models import Membership, Organization, User
-from events import topic_access
 from events.exceptions import InvalidRequest
-from events.topic_event import TopicEvent
+from events.topics import access as topic_access
+from events.topics.event import TopicEvent
 
 PARTICIPANTS = "participants"
 PARTICIPANTS_EXCEPT_SENDER = "participants_except_sender"

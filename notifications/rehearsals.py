@@ -5,11 +5,11 @@ from typing import Any
 
 from accounts.caller import Caller
 from accounts.models import User
-from events import topic_access
 from events.frames import timestamp
 from events.inspecting import look
-from events.topic_event import TopicEvent, organization_stream
-from events.topics import parse_pattern
+from events.topics import access as topic_access
+from events.topics.event import TopicEvent, organization_stream
+from events.topics.grammar import parse_pattern
 from notifications import rules
 from notifications.conditions import ConditionFailed, holds
 from notifications.evaluation import values_of

@@ -14,7 +14,7 @@ from events.event import storable
 from events.exceptions import Conflict, Forbidden, InvalidRequest, NotFound, TooMany
 from events.organizations import is_admin, own_organization
 from events.paging import page
-from events.topics import WILDCARD, parse_pattern
+from events.topics.grammar import WILDCARD, parse_pattern
 from notifications import conditions, recipients, templates
 from notifications.builtin import ensure_builtin
 from notifications.conf import conf

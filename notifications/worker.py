@@ -18,7 +18,7 @@ from events.broker.connect import connect
 from events.conf import conf as events_conf
 from events.exceptions import BrokerUnavailable, ThroughlineError
 from events.publishing import now_ms
-from events.topic_event import organization_stream
+from events.topics.event import organization_stream
 from notifications import deliveries, evaluation, mail, online, push
 from notifications.conf import conf
 from notifications.deliveries import Claim

@@ -4,7 +4,7 @@ from django.urls import URLPattern, re_path
 
 from chat.consumers import ChatConsumer
 from events.consumers import NoSuchSocket
-from events.topic_consumers import TopicsConsumer
+from events.topics.consumers import TopicsConsumer
 from notifications.consumers import NotificationsConsumer
 from plugins.consumers import PluginDebugConsumer
 from workspaces.consumers import WorkspaceConsumer

@@ -3,8 +3,10 @@
 from django.contrib import admin
 from django.urls import include, path
 
-from events import connection_views, topic_views, webhook_views
+from events import connection_views
+from events.topics import views as topic_views
 from events.views import PublishView, user_feed
+from events.webhooks import views as webhook_views
 from realtime_project import pages, views
 from realtime_project.schema.views import AsyncApiView, OpenApiView
 
@@ -20,7 +22,7 @@ urlpatterns = [
     path("api/events", user_feed),
     path("api/v1/events", PublishView.as_view()),
     path("hooks/<str:inlet_id>", webhook_views.WebhookInletView.as_view()),
-    path("api/v1/webhooks", include("events.webhook_urls")),
+    path("api/v1/webhooks", include("events.webhooks.urls")),
     path("api/topics", topic_views.topic_stream),
     path("api/v1/topics/publish", topic_views.TopicPublishView.as_view()),
     path("ws/stats", connection_views.stats),

@@ -3,7 +3,7 @@
     events.{org}.conversations.conversation.created | message_posted | message_started | message_stream.{conversation}
     events.{org}.tasks.task.completed | failed.{message}
 
-An answer is a task: its run. Tokens are `message_stream`; they stay in the answer's own stream, see `events.topic_streaming`.
+An answer is a task: its run. Tokens are `message_stream`; they stay in the answer's own stream, see `events.topics.streaming`.
 """
 
 import uuid
@@ -17,11 +17,12 @@ from accounts.models import Organization
 from chat.models import Conversation, Message, Run
 from chat.run_events import Type
 from chat.services.conversations import seen_by, speaker
-from events import topic_access, topic_streaming
 from events.event import Event
 from events.exceptions import TooLarge
-from events.topic_publishing import publish_topic
-from events.topics import SEGMENT, WILDCARD
+from events.topics import access as topic_access
+from events.topics import streaming as topic_streaming
+from events.topics.grammar import SEGMENT, WILDCARD
+from events.topics.publishing import publish_topic
 
 TEXT_CHARS = 8000
 """How much of a message its event carries; the whole is where its id leads."""

@@ -12,8 +12,8 @@ from events.conf import conf
 from events.event import Event, EventId, storable, to_json, unpack
 from events.exceptions import InvalidRequest
 from events.streams import Stream
-from events.topic_event import TOPIC_EVENT, stored
-from events.topics import parse_topic
+from events.topics.event import TOPIC_EVENT, stored
+from events.topics.grammar import parse_topic
 
 DURABLE, BACKLOG, TOPICS, STATE = "durable", "backlog", "topics", "state"
 """Our four streams of JetStream; their names there begin with EVENTS_KEY_PREFIX."""

@@ -10,7 +10,7 @@ from django.utils import timezone
 from accounts.caller import Caller
 from accounts.models import Membership, Organization
 from events.broker.connect import connect
-from events.topic_publishing import publish_topic
+from events.topics.publishing import publish_topic
 from notifications import rules
 from notifications.models import Delivery
 from notifications.worker import NotificationWorker

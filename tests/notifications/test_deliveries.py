@@ -6,7 +6,7 @@ from uuid import uuid4
 import pytest
 
 from accounts.models import Membership
-from events import topic_access
+from events.topics import access as topic_access
 from notifications import deliveries
 from notifications.deliveries import claim, failed, replay, sent, sift, tell_inbox
 from notifications.inbox import Action, Chosen, act

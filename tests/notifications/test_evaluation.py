@@ -9,9 +9,9 @@ import redis
 from asgiref.sync import async_to_sync
 
 from accounts.models import Membership, Organization
-from events import topic_access
 from events.broker.connect import connect
-from events.topic_event import organization_stream
+from events.topics import access as topic_access
+from events.topics.event import organization_stream
 from notifications import recipients
 from notifications.evaluation import evaluate, places
 from notifications.metrics import MISSED

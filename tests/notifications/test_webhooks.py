@@ -3,9 +3,9 @@
 import pytest
 
 from accounts.models import Membership
-from events import webhook_endpoints
+from events.webhooks import endpoints as webhook_endpoints
 from notifications.models import Notification
-from tests.events import topics
+from tests.events.topics import asking as topics
 from tests.notifications.rules import ORG, organization
 
 

@@ -62,7 +62,7 @@ ENDPOINTS: dict[str, list[Line]] = {
     "api/v1/auth/api-keys/<str:key_id>": line(OWNER, p.api_key, DELETE=None),
     "api/events": line(ANY),
     "api/v1/events": line(STAFF, POST=JSON),
-    # Its signature says who posts: tests/events/test_webhook_receiving.py.
+    # Its signature says who posts: tests/events/webhooks/test_receiving.py.
     "hooks/<str:inlet_id>": line(PUBLIC, lambda who: {"inlet_id": "in_none"}, POST=JSON, fails=(404,)),
     "api/topics": line(ANY, fails=(400,)),
     "api/v1/topics/publish": line(ANY, POST=JSON),

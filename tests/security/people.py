@@ -16,7 +16,8 @@ from chat.services import jobs, questions, rooms, sessions
 from chat.services.jobs import NewJob
 from chat.services.questions import Question
 from chat.services.room_accounts import NewParticipant
-from events import webhook_deliveries, webhook_endpoints
+from events.webhooks import deliveries as webhook_deliveries
+from events.webhooks import endpoints as webhook_endpoints
 from knowledge.models import Source
 from knowledge.services import sources
 from notifications import rules, unsubscribing

@@ -8,8 +8,8 @@ django.setup()
 
 from events.publishing import Publication, publish_many  # noqa: E402 - after django.setup()
 from events.streams import Stream  # noqa: E402
-from events.topic_event import TOPIC_EVENT, stored  # noqa: E402
-from events.topics import make_topic  # noqa: E402
+from events.topics.event import TOPIC_EVENT, stored  # noqa: E402
+from events.topics.grammar import make_topic  # noqa: E402
 
 ORGANIZATION = os.environ["BENCH_ORGANIZATION"]
 

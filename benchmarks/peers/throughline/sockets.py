@@ -13,7 +13,7 @@ from events.consumers import BaseConsumer
 from events.event import Event
 from events.hub import current_hub
 from events.streams import Stream
-from events.topic_consumers import TopicsConsumer
+from events.topics.consumers import TopicsConsumer
 
 
 class FeedConsumer(BaseConsumer):

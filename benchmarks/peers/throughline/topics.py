@@ -12,7 +12,7 @@ import django
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "realtime_project.settings")
 django.setup()
 
-from events.topics import Pattern, Topic, Trie  # noqa: E402 - after the settings
+from events.topics.grammar import Pattern, Topic, Trie  # noqa: E402 - after the settings
 
 SOURCES = [f"source{n}" for n in range(10)]
 EVENTS = [f"event{n}" for n in range(10)]

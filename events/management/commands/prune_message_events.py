@@ -1,14 +1,15 @@
-"""`manage.py prune_message_events`: see `events/retention.py` and `events/webhook_retention.py`."""
+"""`manage.py prune_message_events`: see `events/retention.py` and `events/webhooks/retention.py`."""
 
 from argparse import ArgumentParser
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from events import retention, webhook_retention
+from events import retention
 from events.conf import conf
 from events.exceptions import translated
 from events.journal import Pruned
+from events.webhooks import retention as webhook_retention
 
 
 class Command(BaseCommand):

@@ -7,8 +7,8 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from events.exceptions import ThroughlineError
-from events.topic_publishing import publish_by_operator
-from events.topics import parse_topic
+from events.topics.grammar import parse_topic
+from events.topics.publishing import publish_by_operator
 
 
 class Command(BaseCommand):

@@ -13,7 +13,7 @@ from chat.services.questions import message_stream
 from chat.services.runs import WORKER_DIED
 from events import journal
 from events.event import START
-from events.topics import WILDCARD
+from events.topics.grammar import WILDCARD
 from tests.chat.conftest import ask
 
 pytestmark = pytest.mark.usefixtures("stores")

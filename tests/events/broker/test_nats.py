@@ -13,8 +13,8 @@ from events.broker.nats_subjects import BACKLOG, TOPICS, stream_name, token
 from events.event import START, Event, EventId, pack
 from events.exceptions import BrokerUnavailable
 from events.streams import Stream
-from events.topic_event import TopicEvent, stored
-from events.topics import parse_topic
+from events.topics.event import TopicEvent, stored
+from events.topics.grammar import parse_topic
 from realtime_project.serving.nats import EmbeddedNats
 from tests.events.conftest import a_backlog, a_durable_stream, note, notes, numbers, packed, seqs
 from tests.patience import patiently

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.events.webhooks import Receiver, is_signed
+from tests.events.webhooks.receiver import Receiver, is_signed
 from tests.live.conftest import Client, log_in
 from tests.live.processes import Stack, eventually
 from tests.patience import patiently

@@ -1,0 +1,1 @@
+"""Webhooks: requests from outside that become events on topics, and events on topics that are posted to others."""
