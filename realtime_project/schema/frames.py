@@ -141,6 +141,7 @@ TOPICS = Conversation(
         Frame("unsubscribed", "topics:array ref?:any", "Nothing of them follows."),
         Frame("event", "topic id event:object", "Something happened."),
         Frame("cursor", "cursor", "Your new place, after many events that you did not ask for."),
+        Frame("not_streamed", "topic message_id message", "More answers run than one connection is told token by token."),
         TRUNCATED,
     ),
 )
