@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from django.http import HttpRequest
@@ -21,13 +22,14 @@ from accounts.openapi import (
 )
 from events import sse
 from events.conf import conf
-from events.exceptions import InvalidRequest, TooLarge, Unprocessable
+from events.exceptions import InvalidRequest, TooLarge, Unavailable, Unprocessable
 from events.guard import Guard
 from events.hub import current_hub
 from events.responses import Send, StreamResponse, stream_endpoint, write
 from events.topics import frames as topic_frames
 from events.topics import publishing as topic_publishing
 from events.topics.cursor import LONGEST
+from events.topics.frames import Refusal
 from events.topics.reader import TopicReader
 from events.topics.serializers import PublishedSerializer, TopicPublicationSerializer
 from events.userfeed import EXPIRED
@@ -118,10 +120,9 @@ async def topic_stream(request: HttpRequest) -> HttpResponseBase:
     except BaseException:
         await closing()
         raise
-    if not in_force:
+    if (refused := refusal_of_all(in_force, refusals)) is not None:
         await closing()
-        # Nothing would ever come. One refusal has its own status; a browser that only sees one of several sees the first.
-        raise refusals[0].error
+        raise refused
     first = topic_frames.subscribed(in_force, reader.cursor, recovered=recovered).sse
     errors = b"".join(topic_frames.refused(each).sse for each in refusals)
     return TopicStreamResponse(
@@ -131,6 +132,17 @@ async def topic_stream(request: HttpRequest) -> HttpResponseBase:
         expired=EXPIRED,
         closing=closing,
     )
+
+
+def refusal_of_all(in_force: Sequence[str], refusals: Sequence[Refusal]) -> Exception | None:
+    """Why there is no stream at all, if there is none.
+
+    Where nothing is in force nothing would ever come: a browser that only sees one of several errors sees the first. And
+    where a store is away, the cursor of the rest would not name what it keeps: who came back with it would miss that.
+    """
+    if not in_force:
+        return refusals[0].error
+    return next((each.error for each in refusals if isinstance(each.error, Unavailable)), None)
 
 
 class TopicPublishView(APIView):

@@ -10,7 +10,10 @@ from accounts.models import Membership
 from accounts.recent import recent_callers
 from accounts.threads import in_thread
 from events.asgi import StreamingASGIHandler
+from events.exceptions import BrokerUnavailable, Forbidden
 from events.topics import access as topic_access
+from events.topics.frames import Refusal
+from events.topics.views import refusal_of_all
 from tests.events.asgi import Exchange, frames
 from tests.events.conftest import until
 from tests.events.topics import asking as topics
@@ -99,6 +102,13 @@ async def test_a_refused_pattern_is_told_without_an_id_and_the_others_run(listen
 async def test_where_nothing_is_in_force_the_answer_says_so_with_its_status(listen, pattern, status):
     exchange = await (await listen(pattern)).over()
     assert exchange.status == status
+
+
+def test_where_a_store_is_away_there_is_no_stream_of_the_rest_whose_cursor_would_not_name_what_it_keeps():
+    foreign, away = Refusal(("a",), Forbidden("Not yours.")), Refusal(("b",), BrokerUnavailable())
+    assert refusal_of_all(["c"], [foreign]) is None
+    assert refusal_of_all(["c"], [foreign, away]) is away.error
+    assert refusal_of_all([], [foreign, away]) is foreign.error
 
 
 async def test_without_topics_it_says_how_to_name_them(listen):
