@@ -177,7 +177,7 @@ class EventsSettings(AppSettings):
     WEBHOOK_ALLOW_PRIVATE_ADDRESSES: bool = False
     """Whether endpoints may be on this machine or in a private network, and over http: for development and closed networks."""
 
-    WEBHOOK_LOOK_SECONDS: float = 0.5
+    WEBHOOK_LOOK_SECONDS: float = 1.0
     """Pause between looks of the worker for new events that endpoints are told, and for deliveries that are due, in seconds."""
 
     WEBHOOK_SEND_SECONDS: float = 15.0

@@ -18,7 +18,7 @@ class NotificationsSettings(AppSettings):
     NOTIFICATIONS_ACTION_MAX: int = 100
     """Most notifications that one action may name by their ids, and that one `notification.updated` names."""
 
-    NOTIFICATIONS_EVALUATE_SECONDS: float = 0.25
+    NOTIFICATIONS_EVALUATE_SECONDS: float = 0.5
     """Pause between looks of the worker for new events and due deliveries, in seconds."""
 
     NOTIFICATIONS_RULES_MAX: int = 200

@@ -51,7 +51,7 @@ TOOL_PORT = _free_port()
 """Where a test may serve what the tool `http_request` calls."""
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def own_database(database_url: str) -> Iterator[str]:
     """An empty database beside the test run's; gone afterwards."""
     name = f"browser_{secrets.token_hex(4)}"
@@ -61,7 +61,7 @@ def own_database(database_url: str) -> Iterator[str]:
         connection.execute(f'drop database "{name}" with (force)')
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def own_valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A Valkey beside the test run's. That one is wiped by other tests of the same process, while this server runs on:
     it would then wait PRESENCE_SECONDS before it says of anybody that he left."""
@@ -70,7 +70,7 @@ def own_valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     valkey.stop()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def server(own_database: str, own_valkey: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of `manage.py serve` with the scripted engine and the demo users."""
     folder = tmp_path_factory.mktemp("browser")
@@ -193,7 +193,7 @@ class Publisher:
             return json.load(response)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def publish(server: str) -> Publisher:
     """`publish(title, to=username, type=)` on a user's feed."""
     return Publisher(server)

@@ -38,7 +38,7 @@ class Server:
         return answer.json()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def server() -> Iterator[Server]:
     stack = Stack(
         webs=1,

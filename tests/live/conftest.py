@@ -37,7 +37,7 @@ def provider_port() -> int:
     return free_port()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def session_stack(provider_port: int) -> Iterator[Stack]:
     stack = Stack(
         settings={
@@ -77,7 +77,7 @@ def log_in(stack: Stack, name: str) -> str:
     return str(answer.json()["access"])
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def tokens(session_stack: Stack) -> dict[str, str]:
     """An access token of each demo user, by name."""
     return {name: log_in(session_stack, name) for name in USERS}

@@ -14,17 +14,17 @@ from tests.live.processes import Stack, eventually, free_port
 CALL_LEASE_SECONDS = 3.0
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def counting_port() -> int:
     return free_port()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def mail_port() -> int:
     return free_port()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def approval_stack(counting_port: int, mail_port: int) -> Iterator[Stack]:
     stack = Stack(
         settings={
@@ -54,7 +54,7 @@ def stack(approval_stack: Stack) -> Iterator[Stack]:
     approval_stack.heal()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def tokens(approval_stack: Stack) -> dict[str, str]:
     return {name: log_in(approval_stack, name) for name in USERS}
 

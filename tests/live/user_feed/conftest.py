@@ -27,7 +27,7 @@ SETTINGS = {
 PEOPLE = 200
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def feed_stack() -> Iterator[Stack]:
     stack = Stack(settings=SETTINGS)
     try:
@@ -45,12 +45,12 @@ def stack(feed_stack: Stack) -> Iterator[Stack]:
     feed_stack.heal()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def feed_tokens(feed_stack: Stack) -> dict[str, str]:
     return {name: log_in(feed_stack, name) for name in USERS}
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def everybody(feed_stack: Stack) -> Iterator[Person]:
     made = subprocess.run(
         [sys.executable, "-m", "tests.live.user_feed.people", str(PEOPLE)],
