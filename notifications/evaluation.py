@@ -6,7 +6,6 @@ leaves both as they were; two that read the same events find that the cursor of 
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 
@@ -17,11 +16,11 @@ from django.utils import timezone
 from accounts.models import Organization, User
 from events.broker.base import Reading
 from events.conf import conf as events_conf
-from events.event import START, Event, EventId
+from events.event import Event, EventId
 from events.journal import UNREACHABLE
-from events.streams import parse_cursor
-from events.topics.event import TopicEvent, organization_stream
+from events.topics.event import TopicEvent
 from events.topics.grammar import parse_pattern
+from events.topics.places import Place
 from notifications import rules
 from notifications.builtin import ensure_builtin
 from notifications.conditions import ConditionFailed, holds
@@ -42,22 +41,13 @@ FAILURES_SECONDS = 3600
 """A rule that fails at every event tells so no more often than this."""
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
-    """How far the events of an organisation were compared."""
-
-    organization_pk: int
-    organization_id: str
-    cursor: EventId
-
-
 def places() -> list[Place]:
     """Every organisation's; one that is new begins with its first event, and has its built-in rules from then on."""
     for organization in Organization.objects.filter(~Q(pk__in=Position.objects.values("pk"))):
         ensure_builtin(organization)
         Position.objects.bulk_create([Position(organization=organization)], ignore_conflicts=True)
     rows = Position.objects.values_list("organization_id", "organization__public_id", "cursor")
-    return [Place(pk, public_id, _parsed(public_id, cursor)) for pk, public_id, cursor in rows]
+    return [Place.of(pk, public_id, cursor) for pk, public_id, cursor in rows]
 
 
 @transaction.atomic
@@ -68,7 +58,7 @@ def evaluate(place: Place, reading: Reading, head: EventId) -> int:
     was found: a broker may give places that no event of this organisation has, or may have forgotten everything.
     """
     row = Position.objects.select_for_update(skip_locked=True, of=("self",)).filter(pk=place.organization_pk).first()
-    if row is None or _parsed(place.organization_id, row.cursor) != place.cursor:
+    if row is None or Place.of(place.organization_pk, place.organization_id, row.cursor) != place:
         return 0
     if not reading.continuous and not _is_only_old(row, reading):
         report_gap(row, reading)
@@ -114,10 +104,6 @@ def report_gap(row: Position, reading: Reading) -> None:
 
 def _time(at: int) -> datetime:
     return datetime.fromtimestamp(at / 1000, UTC)
-
-
-def _parsed(organization_id: str, cursor: str) -> EventId:
-    return parse_cursor(organization_stream(organization_id), cursor) or START
 
 
 def _compare(entry: Event, enabled: Sequence[Rule]) -> None:

@@ -5,7 +5,6 @@ Any number of workers may do so at once: cursors and deliveries are claimed in t
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
 from contextlib import nullcontext
 from datetime import datetime
 
@@ -17,12 +16,13 @@ from events.broker.base import BaseBroker, Reading
 from events.broker.connect import connect
 from events.conf import conf as events_conf
 from events.exceptions import BrokerUnavailable, ThroughlineError
+from events.looking import end, look_forever, woken_within
 from events.publishing import now_ms
 from events.topics.event import organization_stream
+from events.topics.places import Place
 from notifications import deliveries, evaluation, mail, online, push
 from notifications.conf import conf
 from notifications.deliveries import Claim
-from notifications.evaluation import Place
 from notifications.mail import MailFailed, MailRefused
 from notifications.metrics import DELIVERED, EVALUATED, LAG
 from notifications.models import Channel
@@ -32,9 +32,6 @@ logger = logging.getLogger(__name__)
 
 MAILS_AT_ONCE = 2
 """A mail takes a thread of those that the database work of this process needs, too."""
-
-RETRY_SECONDS = 2.0
-"""Pause after a store could not be reached."""
 
 
 class NotificationWorker:
@@ -49,15 +46,18 @@ class NotificationWorker:
     def start(self) -> None:
         """Begins."""
         self._tasks = [
-            asyncio.create_task(self._forever(self.evaluate, pause=self._pause), name="notifications: rules"),
-            asyncio.create_task(self._forever(self.deliver, pause=self._wait), name="notifications: deliveries"),
+            asyncio.create_task(
+                look_forever(self.evaluate, pause=self._pause, logger=logger, what="Notifications"), name="notifications: rules"
+            ),
+            asyncio.create_task(
+                look_forever(self.deliver, pause=self._wait, logger=logger, what="Notifications"),
+                name="notifications: deliveries",
+            ),
         ]
 
     async def close(self) -> None:
         """Ends; what was begun and not ended is done by another worker, when its lease is over."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await end(self._tasks)
         await self._broker.close()
 
     async def evaluate(self) -> int:
@@ -153,26 +153,9 @@ class NotificationWorker:
         await in_thread(deliveries.sent, found, now=timezone.now())
         return "sent"
 
-    async def _forever(self, look: Callable[[], Awaitable[int]], *, pause: Callable[[], Awaitable[None]]) -> None:
-        while True:
-            try:
-                if not await look():
-                    await pause()
-            except (ThroughlineError, *journal.UNREACHABLE) as error:
-                logger.warning("Notifications wait: %s", error)
-                await asyncio.sleep(RETRY_SECONDS)
-            except Exception:
-                logger.exception("Notifications failed.")
-                await asyncio.sleep(RETRY_SECONDS)
-
     async def _pause(self) -> None:
         await asyncio.sleep(conf.NOTIFICATIONS_EVALUATE_SECONDS)
 
     async def _wait(self) -> None:
         """Until deliveries were written here, or others may be due."""
-        try:
-            async with asyncio.timeout(conf.NOTIFICATIONS_EVALUATE_SECONDS * 4):
-                await self._written.wait()
-        except TimeoutError:
-            return
-        self._written.clear()
+        await woken_within(self._written, seconds=conf.NOTIFICATIONS_EVALUATE_SECONDS * 4)

@@ -6,7 +6,6 @@ they were; of two that read the same events one finds that its cursor is no long
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from uuid import UUID
@@ -16,13 +15,13 @@ from django.utils import timezone
 
 from accounts.caller import Caller
 from events.broker.base import Reading
-from events.event import START, Event, EventId
+from events.event import START, Event
 from events.journal import UNREACHABLE
 from events.models import WebhookDelivery, WebhookEndpoint, WebhookPosition
-from events.streams import parse_cursor
 from events.topics import access as topic_access
-from events.topics.event import TopicEvent, organization_stream
+from events.topics.event import TopicEvent
 from events.topics.grammar import Topic, Trie, parse_pattern
+from events.topics.places import Place
 from events.webhooks.bodies import event_body, truncated_body, webhook_id
 
 logger = logging.getLogger(__name__)
@@ -33,20 +32,11 @@ NOBODY = Caller(0, "", "", (), False, "webhook")
 _pattern = lru_cache(maxsize=4096)(parse_pattern)
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
-    """How far the events of an organisation were compared."""
-
-    organization_pk: int
-    organization_id: str
-    cursor: EventId
-
-
 def places() -> list[Place]:
     """That of every organisation with endpoints, also where all are off: switched on again they begin where it stands."""
     rows = WebhookPosition.objects.filter(organization__webhook_endpoints__isnull=False).distinct()
     found = rows.values_list("organization_id", "organization__public_id", "cursor")
-    return [Place(pk, public_id, _parsed(public_id, cursor)) for pk, public_id, cursor in found]
+    return [Place.of(pk, public_id, cursor) for pk, public_id, cursor in found]
 
 
 @transaction.atomic
@@ -56,7 +46,7 @@ def evaluate(place: Place, reading: Reading) -> int:
     0 when another worker is at it, or was before.
     """
     row = WebhookPosition.objects.select_for_update(skip_locked=True).filter(pk=place.organization_pk).first()
-    if row is None or not reading.events or _parsed(place.organization_id, row.cursor) != place.cursor:
+    if row is None or not reading.events or Place.of(place.organization_pk, place.organization_id, row.cursor) != place:
         return 0
     query = WebhookEndpoint.objects.filter(organization_id=place.organization_pk, enabled=True)
     endpoints = {each.pk: each for each in query.select_related("organization", "owner")}
@@ -75,10 +65,6 @@ def evaluate(place: Place, reading: Reading) -> int:
     row.cursor = str(reading.events[-1].id)
     row.save(update_fields=["cursor"])
     return len(reading.events)
-
-
-def _parsed(organization_id: str, cursor: str) -> EventId:
-    return parse_cursor(organization_stream(organization_id), cursor) or START
 
 
 def _compared(entry: Event, asked: Trie[UUID], endpoints: dict[UUID, WebhookEndpoint]) -> list[WebhookDelivery]:

@@ -6,7 +6,6 @@ Any number of workers may do so at once: cursors and deliveries are claimed in t
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
 
 from django.utils import timezone
 
@@ -16,22 +15,20 @@ from events.broker.base import BaseBroker
 from events.broker.connect import connect
 from events.conf import conf
 from events.exceptions import ThroughlineError
+from events.looking import RETRY_SECONDS, end, look_forever, woken_within
 from events.metrics import WEBHOOK_ATTEMPTS, WEBHOOK_EVENTS, WEBHOOK_SECONDS
 from events.models import WebhookDelivery
 from events.topics.event import organization_stream
+from events.topics.places import Place
 from events.webhooks import deliveries as webhook_deliveries
 from events.webhooks import evaluation as webhook_evaluation
 from events.webhooks import sending as webhook_sending
 from events.webhooks.deliveries import Outcome
-from events.webhooks.evaluation import Place
 
 logger = logging.getLogger(__name__)
 
 READ_EVENTS = 100
 """Events of one organisation that are compared at once: each may become a row for every endpoint."""
-
-RETRY_SECONDS = 2.0
-"""Pause after a store could not be reached."""
 
 CLOSE_SECONDS = 3.0
 """How long what is being posted may go on when the worker stops. Longer, and it is posted again by another worker."""
@@ -49,16 +46,20 @@ class WebhookWorker:
     def start(self) -> None:
         """Begins."""
         self._loops = [
-            asyncio.create_task(self._forever(self.compare, pause=self._pause), name="webhooks: events"),
-            asyncio.create_task(self._forever(self.deliver, pause=self._wait), name="webhooks: deliveries"),
+            asyncio.create_task(
+                look_forever(self.compare, pause=self._pause, logger=logger, what="Webhooks"), name="webhooks: events"
+            ),
+            asyncio.create_task(
+                look_forever(self.deliver, pause=self._wait, logger=logger, what="Webhooks"), name="webhooks: deliveries"
+            ),
         ]
 
     async def close(self) -> None:
         """Ends, and lets what is being posted end; what does not in time is done by another worker, when its lease is over."""
-        await _end(self._loops)
+        await end(self._loops)
         if self._sending:
             await asyncio.wait(self._sending, timeout=CLOSE_SECONDS)
-        await _end(list(self._sending))
+        await end(list(self._sending))
         await self._broker.close()
 
     async def compare(self) -> int:
@@ -130,32 +131,9 @@ class WebhookWorker:
                 logger.exception("What came of the webhook delivery %s could not be kept; it is sent again.", row.pk)
                 return
 
-    async def _forever(self, look: Callable[[], Awaitable[int]], *, pause: Callable[[], Awaitable[None]]) -> None:
-        while True:
-            try:
-                if not await look():
-                    await pause()
-            except (ThroughlineError, *journal.UNREACHABLE) as error:
-                logger.warning("Webhooks wait: %s", error)
-                await asyncio.sleep(RETRY_SECONDS)
-            except Exception:
-                logger.exception("Webhooks failed.")
-                await asyncio.sleep(RETRY_SECONDS)
-
     async def _pause(self) -> None:
         await asyncio.sleep(conf.WEBHOOK_LOOK_SECONDS)
 
     async def _wait(self) -> None:
         """Until deliveries were written here or have ended, or others may be due."""
-        try:
-            async with asyncio.timeout(conf.WEBHOOK_LOOK_SECONDS):
-                await self._woken.wait()
-        except TimeoutError:
-            return
-        self._woken.clear()
-
-
-async def _end(tasks: list[asyncio.Task[None]]) -> None:
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+        await woken_within(self._woken, seconds=conf.WEBHOOK_LOOK_SECONDS)

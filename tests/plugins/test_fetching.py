@@ -11,7 +11,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from plugins import fetching
+from events import addresses
 from plugins.fetching import FetchFailed, Question, fetch
 
 
@@ -52,7 +52,7 @@ def serve(tmp_path, monkeypatch):
     def start(name):
         path = certificate_for(name, tmp_path)
         monkeypatch.setenv("SSL_CERT_FILE", path)
-        fetching._trusted.cache_clear()
+        addresses._trusted.cache_clear()
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(path)
         server = ThreadingHTTPServer(("127.0.0.1", 0), Hello)
@@ -65,7 +65,7 @@ def serve(tmp_path, monkeypatch):
     for server in servers:
         server.shutdown()
         server.server_close()
-    fetching._trusted.cache_clear()
+    addresses._trusted.cache_clear()
 
 
 def test_the_certificate_is_checked_for_the_name_though_the_address_is_called(serve):

@@ -52,6 +52,12 @@ def told_to(socket, *types):
     return [frame for frame in socket.frames if frame["type"] in types]
 
 
+async def heard(*sockets):
+    """Waits until they have been told whatever was said here before: a broadcast takes its way through the broker."""
+    await current_hub().groups.send("workspace:ws_a", json.dumps({"type": "fence"}))
+    await until(lambda: all(told_to(each, "fence") for each in sockets))
+
+
 def numbers(socket):
     return [frame["n"] for frame in told_to(socket, "document_updated")]
 
@@ -88,7 +94,9 @@ async def test_a_bad_token_is_refused(hub, people):
 
 async def test_a_user_comes_with_his_first_connection_and_leaves_with_his_last(join):
     ann = await join("ann")
+    await heard(ann)
     first = await join("bob")
+    await heard(first)
     second = await join("bob")
     assert [each["username"] for each in told_to(second, "workspace_state")[0]["members"]] == ["ann", "bob"]
     await first.leave()
@@ -269,7 +277,9 @@ async def test_a_ref_that_is_no_name_is_refused(join, ref):
 
 @pytest.mark.parametrize("frame", [{"type": "user_joined"}, {"type": "member_removed"}, {"type": "drop_all"}, {"n": 1}, [], "x"])
 async def test_nothing_else_can_be_broadcast(join, frame):
-    ann, bob = await join("ann"), await join("bob")
+    ann = await join("ann")
+    await heard(ann)
+    bob = await join("bob")
     ann.say(json.dumps(frame))
     await until(lambda: told_to(ann, "error"))
     say(ann, 1)
