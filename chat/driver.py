@@ -27,7 +27,8 @@ from chat.engines.registry import engine, selected_engine
 from chat.engines.text import TextStitcher, clean_json, clean_text
 from chat.grounding import ground
 from chat.run_events import Type
-from chat.services.runs import CANCELLED, WORKER_DIED, Claim, Ending, JobClaim, settle
+from chat.services.claiming import Claim, JobClaim
+from chat.services.endings import CANCELLED, WORKER_DIED, Ending, settle
 from chat.snapshot import Snapshot
 from chat.tools import CallNames, Decided, Outcome, Toolbox, shortened, toolbox_of
 from events.event import to_json

@@ -24,8 +24,8 @@ from chat.editing.proposing import Denied, Progress, Proposals
 from chat.engines.base import EngineError
 from chat.models import Approval
 from chat.run_events import Type
-from chat.services import documents, proposing, runs
-from chat.services.runs import Claim, JobClaim
+from chat.services import claiming, documents, proposing
+from chat.services.claiming import Claim, JobClaim
 from events import journal
 from events.exceptions import LeaseLost, ThroughlineError
 from events.writer import NewEvent
@@ -125,7 +125,7 @@ class EditingRun:
         if not self._job.asks:
             standing.changes = [change.data for change in proposals.changes]
             # From here on it is decided what is done: whoever goes on must do exactly this.
-            await _there(runs.keep_continuation, claim=self._claim, continuation=standing.as_json())
+            await _there(claiming.keep_continuation, claim=self._claim, continuation=standing.as_json())
             return await self._apply_all(caller)
         self._say(proposals.response)
         return _pause(proposals.changes, standing)

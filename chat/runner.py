@@ -15,9 +15,10 @@ from chat.conf import conf
 from chat.driver import Driver
 from chat.engines.registry import close_engines
 from chat.metrics import DRIVEN
-from chat.services import runs
+from chat.services import claiming, runs, workers
+from chat.services.claiming import Claim
+from chat.services.endings import CANCELLED, WORKER_STOPPED
 from chat.services.questions import message_stream
-from chat.services.runs import CANCELLED, WORKER_STOPPED, Claim
 from chat.snapshot import Snapshot
 from chat.sweep import Sweep, beat_seconds, lease_name, silence_seconds
 from events import journal, outbox
@@ -54,7 +55,7 @@ class Runner:
     async def start(self) -> None:
         """Begins to live: heartbeats, stops, sweeps."""
         self._writer.start()
-        await in_thread(runs.beat, worker=self.name)
+        await in_thread(workers.beat, worker=self.name)
         self._tasks = [
             asyncio.create_task(self._beat_forever(), name="heartbeat in Postgres"),
             asyncio.create_task(self._touch_forever(), name="heartbeat in the broker"),
@@ -92,7 +93,7 @@ class Runner:
         self._claiming.add(message_id)
         await self._slots.acquire()
         try:
-            claim = None if self.closing else await in_thread(runs.claim, message_id=message_id, worker=self.name)
+            claim = None if self.closing else await in_thread(claiming.claim, message_id=message_id, worker=self.name)
         except BaseException:
             self._slots.release()
             raise
@@ -124,7 +125,7 @@ class Runner:
         except Exception:
             # Whatever it was, the run must not stay open because this process is alive: any sweep ends it now.
             logger.exception("Run %s could not be driven.", claim.message_id)
-            await in_thread(runs.disown, claim=claim)
+            await in_thread(claiming.disown, claim=claim)
 
     async def _open(self, claim: Claim) -> StreamWriter:
         while True:
@@ -152,7 +153,7 @@ class Runner:
         while True:
             await asyncio.sleep(beat_seconds())
             try:
-                await in_thread(runs.beat, worker=self.name)
+                await in_thread(workers.beat, worker=self.name)
                 await self._disown_forgotten()
             except journal.UNREACHABLE as error:
                 logger.warning("No sign of life in Postgres: %s", error)
@@ -161,7 +162,7 @@ class Runner:
         if self.closing:
             return  # What it hands back now it drives no longer. A worker that is gone has no runs that are not swept.
         now, driven = timezone.now(), [*self._driving, *self._claiming]
-        count = await in_thread(runs.disown_forgotten, worker=self.name, driven=driven, before=now)
+        count = await in_thread(claiming.disown_forgotten, worker=self.name, driven=driven, before=now)
         if count:
             logger.warning("%d runs were claimed without this worker hearing of it; a sweep goes on with them.", count)
 
@@ -205,7 +206,7 @@ class Runner:
         await self._writer.close()
         await close_engines()
         await self._broker.close()
-        await in_thread(runs.forget_worker, worker=self.name)
+        await in_thread(workers.forget_worker, worker=self.name)
 
     async def _hand_back(self, message_id: uuid.UUID, driver: Driver) -> None:
         driver.interrupt(None)
@@ -213,7 +214,7 @@ class Runner:
         if driver.started:
             # The first words came in the last moment.
             await driver.end(WORKER_STOPPED)
-        elif await in_thread(runs.hand_back, claim=driver.claim):
+        elif await in_thread(claiming.hand_back, claim=driver.claim):
             logger.info("Run %s is handed back to the queue.", message_id)
 
 

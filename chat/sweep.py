@@ -12,9 +12,11 @@ import time
 from accounts.threads import in_thread
 from chat.conf import conf
 from chat.metrics import RUNS
-from chat.services import runs
+from chat.services import endings, runs, sweeping
+from chat.services.endings import CANCELLED, WORKER_DIED, Ending
+from chat.services.leases import TakenOver
 from chat.services.questions import message_stream
-from chat.services.runs import CANCELLED, WORKER_DIED, Ending, Suspect, TakenOver
+from chat.services.sweeping import Suspect
 from events import journal
 from events.broker.base import Appended, BaseBroker, DurableAppend
 from events.event import START, Event
@@ -60,14 +62,14 @@ class Sweep:
 
     async def sweep(self) -> None:
         """One look at all running runs."""
-        await in_thread(runs.requeue_forgotten)
+        await in_thread(sweeping.requeue_forgotten)
         for status, count in (await in_thread(runs.counts)).items():
             RUNS.labels(status).set(count)
-        suspects = await in_thread(runs.suspects, silent_for=silence_seconds())
+        suspects = await in_thread(sweeping.suspects, silent_for=silence_seconds())
         for suspect in await self._dead(suspects):
-            taken = await in_thread(runs.take_over, suspect=suspect)
+            taken = await in_thread(sweeping.take_over, suspect=suspect)
             if taken is not None:
-                if await in_thread(runs.resume, taken=taken):
+                if await in_thread(sweeping.resume, taken=taken):
                     logger.warning("Run %s of the dead worker %s goes on elsewhere.", suspect.message_id, suspect.worker)
                     continue
                 logger.warning("Ending run %s of the dead worker %s.", suspect.message_id, suspect.worker)
@@ -114,7 +116,7 @@ async def end_run(broker: BaseBroker, taken: TakenOver, ending: Ending) -> None:
     try:
         events = await _whole(broker, taken)
         added = await in_thread(
-            runs.end,
+            endings.end,
             message_id=taken.message_id,
             conversation_id=taken.conversation_id,
             lease=taken.lease,

@@ -63,7 +63,7 @@ async def _fetch_jobs(options: dict[str, Any], stopping: asyncio.Event) -> None:
         "concurrency": conf.RUN_CONCURRENCY,
         "delete_jobs": "always",
         "shutdown_graceful_timeout": 1.0,
-        # A run whose job a dead worker had taken waits no longer than a lease: see `runs.requeue_forgotten`.
+        # A run whose job a dead worker had taken waits no longer than a lease: see `sweeping.requeue_forgotten`.
         "update_heartbeat_interval": beat_seconds(),
         **options,
     }

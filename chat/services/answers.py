@@ -10,8 +10,9 @@ from accounts.caller import Caller
 from chat.models import Message, Run, Worker
 from chat.run_events import Type
 from chat.services import conversations, runs
+from chat.services.endings import CANCELLED, Ending, last_events
+from chat.services.leases import TakenOver
 from chat.services.questions import message_stream
-from chat.services.runs import CANCELLED, Ending, last_events
 from chat.snapshot import Snapshot
 from chat.sweep import end_run
 from events import journal
@@ -92,7 +93,7 @@ def stop(*, caller: Caller, message_id: uuid.UUID) -> str:
     return Run.objects.values_list("status", flat=True).get(pk=message_id)
 
 
-async def _end(taken: runs.TakenOver) -> None:
+async def _end(taken: TakenOver) -> None:
     broker = connect()
     try:
         await end_run(broker, taken, CANCELLED)

@@ -10,8 +10,8 @@ from chat.dialects.superdocs import CANCELLED, result_of, told_of
 from chat.models import Approval, DocumentVersion, Job, Run
 from chat.run_events import Type
 from chat.services import answers
+from chat.services.endings import Ending
 from chat.services.jobs import STATUSES, is_over
-from chat.services.runs import Ending
 from events.event import Event, EventId
 
 PROGRESS = {"pending": 0, "in_progress": 25, "awaiting_approval": 50}

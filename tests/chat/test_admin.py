@@ -11,7 +11,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from chat.models import Application, ChatSession, Conversation, IdempotencyKey, Message, Participant, Run, Worker
-from chat.services import runs, sessions
+from chat.services import claiming, sessions, workers
 from events.broker.connect import connect
 from events.event import START
 from events.streams import Stream
@@ -41,8 +41,8 @@ def page(client, address, **query):
 def answer(alice):
     session = sessions.resolve(caller=alice, name="abc")
     message = ask(alice, "<b>What?</b>", attachments=[{"name": "<i>", "text": "t"}], session=session)
-    runs.claim(message_id=message.pk, worker="host-7-abc")
-    runs.beat(worker="host-7-abc")
+    claiming.claim(message_id=message.pk, worker="host-7-abc")
+    workers.beat(worker="host-7-abc")
     return message
 
 

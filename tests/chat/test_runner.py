@@ -11,7 +11,7 @@ from accounts.threads import in_thread
 from chat.metrics import DRIVEN
 from chat.models import Run, Worker
 from chat.runner import Runner, current_runner, use_runner
-from chat.services import runs
+from chat.services import claiming, runs
 from chat.services.questions import message_stream
 from events import journal
 from events.event import Event, EventId
@@ -143,18 +143,18 @@ async def test_a_worker_that_was_taken_over_stops_and_appends_nothing_more(runne
 
 async def test_a_run_that_cannot_be_driven_is_left_to_the_sweep(stores, alice):
     message = await asked(alice, {"text": "a"})
-    claim = await in_thread(runs.claim, message_id=message.pk, worker="w")
-    await in_thread(runs.disown, claim=claim)
+    claim = await in_thread(claiming.claim, message_id=message.pk, worker="w")
+    await in_thread(claiming.disown, claim=claim)
     assert (await in_thread(run_of, message)).worker == ""
-    stale = runs.Claim(claim.message_id, claim.conversation_id, claim.lease - 1, claim.engine, claim.request)
+    stale = claiming.Claim(claim.message_id, claim.conversation_id, claim.lease - 1, claim.engine, claim.request)
     await in_thread(Run.objects.update, worker="other")
-    await in_thread(runs.disown, claim=stale)
+    await in_thread(claiming.disown, claim=stale)
     assert (await in_thread(run_of, message)).worker == "other"
 
 
 async def test_a_claim_of_which_the_worker_never_heard_is_left_to_the_sweep(stores, alice, settings, monkeypatch):
     settings.RUN_LEASE_SECONDS = 1.0
-    claim = runs.claim
+    claim = claiming.claim
 
     def claim_and_lose_the_answer(**given):
         claim(**given)
@@ -164,7 +164,7 @@ async def test_a_claim_of_which_the_worker_never_heard_is_left_to_the_sweep(stor
     await runner.start()
     other = await speaking(runner, alice)
     message = await asked(alice, HANG)
-    monkeypatch.setattr(runs, "claim", claim_and_lose_the_answer)
+    monkeypatch.setattr(claiming, "claim", claim_and_lose_the_answer)
     with pytest.raises(OperationalError):
         await runner.answer(message.pk)
     run = await ended(message)

@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from accounts.threads import in_thread
 from chat.models import Run, Worker
-from chat.services import runs
+from chat.services import claiming, runs, workers
 from chat.services.questions import message_stream
 from chat.sweep import Sweep, lease_name
 from events import journal
@@ -35,7 +35,7 @@ def steady(broker):
 async def claimed(caller, *, seconds_ago=1000.0, said=""):
     """A run that WORKER claimed so long ago, and of which the broker alone has the text `said`."""
     message = await asked(caller, {"hang": True})
-    claim = await in_thread(runs.claim, message_id=message.pk, worker=WORKER)
+    claim = await in_thread(claiming.claim, message_id=message.pk, worker=WORKER)
 
     def age():
         Run.objects.filter(pk=message.pk).update(started_at=timezone.now() - timedelta(seconds=seconds_ago))
@@ -103,7 +103,7 @@ async def test_a_sign_of_life_in_the_broker_alone_keeps_a_run(steady, alice, bro
 
 async def test_a_sign_of_life_in_the_database_alone_keeps_a_run(steady, alice):
     message = await claimed(alice)
-    await in_thread(runs.beat, worker=WORKER)
+    await in_thread(workers.beat, worker=WORKER)
     await steady.sweep()
     assert await status(message) == "running"
 

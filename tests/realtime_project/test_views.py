@@ -12,7 +12,7 @@ import pytest
 from django.db import connection
 
 from accounts.threads import in_thread
-from chat.services import runs
+from chat.services import workers
 from realtime_project import readiness
 from realtime_project.exposition import is_loopback
 from tests.chat.asgi import Client
@@ -78,14 +78,14 @@ async def test_ready_needs_database_broker_and_worker():
     parts = answer.json()
     assert (parts["status"], parts["database"], parts["broker"]) == ("unavailable", "ok", "ok")
     assert "manage.py procrastinate worker" in parts["worker"]
-    await in_thread(runs.beat, worker="w")
+    await in_thread(workers.beat, worker="w")
     answer = await HERE.get("/readyz")
     assert (answer.status, answer.json()) == (200, {"status": "ok", "database": "ok", "broker": "ok", "worker": "ok"})
 
 
 @pytest.mark.parametrize("trouble", ["cut", "freeze"])
 async def test_a_database_that_is_away_is_said_in_time(postgres_proxy, trouble):
-    await in_thread(runs.beat, worker="w")
+    await in_thread(workers.beat, worker="w")
     getattr(postgres_proxy, trouble)()
     for _ in range(3):
         answer, seconds = await timed("/readyz")
@@ -104,7 +104,7 @@ async def test_a_database_that_is_away_is_said_in_time(postgres_proxy, trouble):
 
 @pytest.mark.parametrize("trouble", ["cut", "freeze"])
 async def test_a_broker_that_is_away_is_said_in_time(valkey_proxy, trouble):
-    await in_thread(runs.beat, worker="w")
+    await in_thread(workers.beat, worker="w")
     getattr(valkey_proxy, trouble)()
     answer, seconds = await timed("/readyz")
     assert seconds < patiently(3)
@@ -114,7 +114,7 @@ async def test_a_broker_that_is_away_is_said_in_time(valkey_proxy, trouble):
 
 
 async def test_a_database_that_hangs_holds_one_thread_however_often_it_is_asked(postgres_proxy):
-    await in_thread(runs.beat, worker="w")
+    await in_thread(workers.beat, worker="w")
     postgres_proxy.freeze()
     await asyncio.gather(*(HERE.get("/readyz") for _ in range(20)))
     # The other threads still serve what needs no database.

@@ -13,7 +13,7 @@ from chat.continuation import Continuation
 from chat.engines.base import ToolCall
 from chat.models import Application, Approval, Conversation
 from chat.run_events import Type
-from chat.services import runs
+from chat.services import claiming
 from chat.services.questions import message_stream
 from events import journal
 from events.event import Event, EventId
@@ -107,7 +107,7 @@ def opened(caller, *items, also=(), **fields):
     message = ask(caller, application_id="app_pay")
     for other in also:
         join(message, other)
-    claim = runs.claim(message_id=message.pk, worker="w")
+    claim = claiming.claim(message_id=message.pk, worker="w")
     items = items or (Item("call_1", "pay", PAY, SCHEMA),)
     batch = Batch("tool_call", items, **fields)
     continuation = Continuation((), "", tuple(ToolCall(each.subject, each.title, each.payload) for each in items), {})

@@ -25,9 +25,10 @@ from chat.approvals.deciding import NOT_EDITED, Decision, decide, decide_batch, 
 from chat.approvals.waiting import escalate_due, remind_due
 from chat.models import Application, Approval, Conversation, Run
 from chat.runner import Runner
-from chat.services import answers, runs
+from chat.services import answers
+from chat.services.endings import CANCELLED
 from chat.services.questions import message_stream
-from chat.services.runs import CANCELLED
+from chat.services.sweeping import DEAD
 from chat.sweep import Sweep
 from events import journal
 from events import writer as writer_module
@@ -45,7 +46,7 @@ from tests.patience import patiently
 
 POINTS = [
     f"{where}:{when}"
-    for where in ("runs.claim", "claims.claim", "tool", "claims.settle", "journal.commit", "journal.end")
+    for where in ("claiming.claim", "claims.claim", "tool", "claims.settle", "journal.commit", "journal.end")
     for when in ("before", "after")
 ]
 CURRENT = contextvars.ContextVar("worker", default=None)
@@ -216,7 +217,7 @@ class Machine(RuleBasedStateMachine):
         names = {each.runner.name for each in self.processes if each.frozen}
 
         async def dead(suspects):
-            return [each for each in suspects if each.message_id in self.runs and each.worker.removesuffix(runs.DEAD) in names]
+            return [each for each in suspects if each.message_id in self.runs and each.worker.removesuffix(DEAD) in names]
 
         sweep._dead = dead
         await sweep.sweep()
@@ -418,7 +419,7 @@ class Machine(RuleBasedStateMachine):
                 assert ProcrastinateJob.objects.filter(args__message_id=str(run.pk)).exists()
             elif run.status == Run.Status.RUNNING:
                 names = {each.runner.name for each in self.processes if not each.is_calm or each.frozen or each.polls}
-                assert run.worker.removesuffix(runs.DEAD) in names, "it runs, and nobody drives it"
+                assert run.worker.removesuffix(DEAD) in names, "it runs, and nobody drives it"
 
     def teardown(self):
         """Whoever sleeps is killed: with leases running out and new workers every run comes to its end, or waits for people."""

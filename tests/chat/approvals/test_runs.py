@@ -13,9 +13,9 @@ from chat.approvals.deciding import decide_batch as decide_together
 from chat.engines.base import ToolCall
 from chat.models import Approval, Run
 from chat.runner import Runner
-from chat.services import answers, runs
+from chat.services import answers, claiming, sweeping
+from chat.services.endings import CANCELLED
 from chat.services.questions import message_stream
-from chat.services.runs import CANCELLED
 from chat.sweep import end_run
 from chat.tools import toolbox_of
 from events import journal
@@ -217,9 +217,9 @@ async def test_a_worker_that_dies_between_decision_and_call_is_followed_by_anoth
     message, (approval,) = await waiting(runner, alice)
     await decided(alice, approval)
     # Claimed by a worker that does nothing more.
-    await in_thread(runs.claim, message_id=message.pk, worker="dead")
-    taken = await in_thread(runs.take_over, suspect=runs.Suspect(message.pk, "dead", 100.0))
-    assert await in_thread(runs.resume, taken=taken)
+    await in_thread(claiming.claim, message_id=message.pk, worker="dead")
+    taken = await in_thread(sweeping.take_over, suspect=sweeping.Suspect(message.pk, "dead", 100.0))
+    assert await in_thread(sweeping.resume, taken=taken)
     run, _ = await finished(runner, message)
     assert counting.paid == [PAY]
     assert run.status == "completed"
@@ -230,14 +230,14 @@ async def test_a_worker_that_dies_after_the_call_is_followed_by_another_that_doe
 ):
     message, (approval,) = await waiting(runner, alice)
     await decided(alice, approval)
-    claim = await in_thread(runs.claim, message_id=message.pk, worker="dead")
+    claim = await in_thread(claiming.claim, message_id=message.pk, worker="dead")
     result = await call(
         name="pay", arguments=PAY, caller=alice, run_id=str(message.pk), call_id="call_1", idempotency_key=str(approval.pk)
     )
     assert result.ok
     assert claim.decided["call_1"].status == "approved"
-    taken = await in_thread(runs.take_over, suspect=runs.Suspect(message.pk, "dead", 100.0))
-    assert await in_thread(runs.resume, taken=taken)
+    taken = await in_thread(sweeping.take_over, suspect=sweeping.Suspect(message.pk, "dead", 100.0))
+    assert await in_thread(sweeping.resume, taken=taken)
     run, events = await finished(runner, message)
     assert counting.paid == [PAY]
     assert run.message.text == 'Result: {"paid":5}'
@@ -249,10 +249,10 @@ async def test_a_worker_that_wakes_up_too_late_makes_no_call(runner, alice, appl
     """It slept between its claim and the call, and was taken for dead."""
     message, (approval,) = await waiting(runner, alice)
     await decided(alice, approval)
-    claim = await in_thread(runs.claim, message_id=message.pk, worker="asleep")
-    taken = await in_thread(runs.take_over, suspect=runs.Suspect(message.pk, "asleep", 100.0))
+    claim = await in_thread(claiming.claim, message_id=message.pk, worker="asleep")
+    taken = await in_thread(sweeping.take_over, suspect=sweeping.Suspect(message.pk, "asleep", 100.0))
     if given_away:
-        assert await in_thread(runs.resume, taken=taken)
+        assert await in_thread(sweeping.resume, taken=taken)
     else:
         await end_run(runner._broker, taken, CANCELLED)
     toolbox = await toolbox_of(message_id=message.pk, lease=claim.lease, names=("pay",), requested_by=alice.pk)
@@ -293,9 +293,9 @@ async def test_a_run_is_not_given_to_workers_for_ever(runner, alice, application
     await decided(alice, approval)
     resumed = []
     for _ in range(3):
-        await in_thread(runs.claim, message_id=message.pk, worker="dead")
-        taken = await in_thread(runs.take_over, suspect=runs.Suspect(message.pk, "dead", 100.0))
-        resumed.append(await in_thread(runs.resume, taken=taken))
+        await in_thread(claiming.claim, message_id=message.pk, worker="dead")
+        taken = await in_thread(sweeping.take_over, suspect=sweeping.Suspect(message.pk, "dead", 100.0))
+        resumed.append(await in_thread(sweeping.resume, taken=taken))
     assert resumed == [True, True, False]
 
 
@@ -307,8 +307,8 @@ async def test_a_worker_that_died_in_the_middle_of_words_after_an_approval_is_an
     (driving,) = runner._driving.values()
     # It loses its lease to the sweep, as when it seems dead.
     worker = (await in_thread(run_of, message)).worker
-    taken = await in_thread(runs.take_over, suspect=runs.Suspect(message.pk, worker, 100.0))
-    assert await in_thread(runs.resume, taken=taken)
+    taken = await in_thread(sweeping.take_over, suspect=sweeping.Suspect(message.pk, worker, 100.0))
+    assert await in_thread(sweeping.resume, taken=taken)
     driving.cancel()
     await asyncio.wait([driving])
     run, _events = await finished(runner, message)

@@ -10,7 +10,7 @@ from chat.editing.rules.proposer import RulesProposer
 from chat.editing_run import Standing
 from chat.engines.base import Finish, TextDelta, Usage
 from chat.models import DocumentVersion, Run
-from chat.services import documents, jobs, proposing, runs
+from chat.services import claiming, documents, jobs, proposing, sweeping
 from chat.services.jobs import Verdict
 from events.event import to_json
 from events.exceptions import LeaseLost
@@ -113,10 +113,10 @@ async def test_what_rules_cannot_do_is_said_and_changes_nothing(here, alice):
 
 async def handed_on(caller, job, *, before):
     """A worker claims the job, does what `before(claim)` does, and dies; the job is given to another."""
-    claim = await in_thread(runs.claim, message_id=job.pk, worker="dead")
+    claim = await in_thread(claiming.claim, message_id=job.pk, worker="dead")
     await before(claim)
-    taken = await in_thread(runs.take_over, suspect=runs.Suspect(job.pk, "dead", 100.0))
-    return await in_thread(runs.resume, taken=taken)
+    taken = await in_thread(sweeping.take_over, suspect=sweeping.Suspect(job.pk, "dead", 100.0))
+    return await in_thread(sweeping.resume, taken=taken)
 
 
 @pytest.mark.parametrize("applied", [False, True])
@@ -130,7 +130,7 @@ async def test_what_was_to_be_made_without_asking_is_made_once_by_whoever_goes_o
         proposals = [part async for part in RulesProposer().propose(request)][-1]
         standing = Standing(str(claim.job.version_id), proposed=2, response=proposals.response)
         standing.changes = [change.data for change in proposals.changes]
-        await in_thread(runs.keep_continuation, claim=claim, continuation=standing.as_json())
+        await in_thread(claiming.keep_continuation, claim=claim, continuation=standing.as_json())
         if applied:
             await in_thread(
                 documents.apply, caller=alice, version_id=claim.job.version_id, changes=proposals.changes, run_id=job.pk
@@ -144,10 +144,10 @@ async def test_what_was_to_be_made_without_asking_is_made_once_by_whoever_goes_o
 
 async def test_a_worker_that_was_given_up_does_nothing_more(here, alice):
     job = await begun(alice)
-    claim = await in_thread(runs.claim, message_id=job.pk, worker="slow")
-    await in_thread(runs.take_over, suspect=runs.Suspect(job.pk, "slow", 100.0))
+    claim = await in_thread(claiming.claim, message_id=job.pk, worker="slow")
+    await in_thread(sweeping.take_over, suspect=sweeping.Suspect(job.pk, "slow", 100.0))
     with pytest.raises(LeaseLost):
-        await in_thread(runs.keep_continuation, claim=claim, continuation={})
+        await in_thread(claiming.keep_continuation, claim=claim, continuation={})
 
 
 async def test_a_document_that_changed_meanwhile_is_not_changed_by_what_was_proposed_for_it_before(here, alice, alice_client):

@@ -4,7 +4,7 @@ import pytest
 
 from accounts.threads import in_thread
 from chat.models import Application
-from chat.services import runs
+from chat.services import claiming
 from chat.services.applications import application_of, problems
 from events.exceptions import NotFound
 from knowledge.models import Source
@@ -43,7 +43,7 @@ def asked(caller, text="How many days are holidays in each year?", **fields):
 
 
 def test_its_engine_model_and_prompt_are_what_a_run_is_made_with(alice, application):
-    claim = runs.claim(message_id=asked(alice).pk, worker="w")
+    claim = claiming.claim(message_id=asked(alice).pk, worker="w")
     assert claim.engine == "extractive"
     assert claim.request.options["model"] == "the-model"
     assert claim.request.system_prompt == "Be brief."

@@ -7,7 +7,7 @@ from django.db import connection
 
 from accounts.models import Membership
 from chat.models import Application, ChatSession, Conversation, Message, Participant, Run
-from chat.services import conversations, questions, room_accounts, room_participants, rooms, runs, sessions
+from chat.services import claiming, conversations, questions, room_accounts, room_participants, rooms, runs, sessions
 from chat.services.questions import Question
 from chat.services.room_accounts import NewParticipant
 from events.broker.connect import connect
@@ -376,7 +376,7 @@ def test_an_agent_is_told_who_said_what_and_not_what_others_answer_now(alice, ca
     for answer, text in zip(first.answers, ("from one", "from two"), strict=True):
         Message.objects.filter(pk=answer.pk).update(text=text)
     second = say(carol, room, "second")
-    claims = [runs.claim(message_id=each.pk, worker="w") for each in second.answers]
+    claims = [claiming.claim(message_id=each.pk, worker="w") for each in second.answers]
     assert [claim.request.question for claim in claims] == ["second", "second"]
     assert [(turn.role, turn.text) for turn in claims[0].request.history] == [
         ("user", "alice: first"),

@@ -8,9 +8,9 @@ import pytest
 import redis
 
 from accounts.models import Organization
-from chat.services import runs, topics
+from chat.services import claiming, endings, topics
+from chat.services.endings import WORKER_DIED
 from chat.services.questions import message_stream
-from chat.services.runs import WORKER_DIED
 from events import journal
 from events.event import START
 from events.topics.grammar import WILDCARD
@@ -35,10 +35,10 @@ def told(redis_url):
 
 
 def fail(message, /, **changes):
-    claim = runs.claim(message_id=message.pk, worker="w")
+    claim = claiming.claim(message_id=message.pk, worker="w")
     events = journal.read(message_stream(message.pk), START)
     ending = dataclasses.replace(WORKER_DIED, **changes)
-    runs.end(message_id=message.pk, conversation_id=message.conversation_id, lease=claim.lease, events=events, ending=ending)
+    endings.end(message_id=message.pk, conversation_id=message.conversation_id, lease=claim.lease, events=events, ending=ending)
 
 
 def test_a_question_is_a_new_conversation_a_message_and_an_answer_that_begins(alice, told):

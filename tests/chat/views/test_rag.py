@@ -9,6 +9,7 @@ import redis
 
 from accounts.threads import in_thread
 from chat.models import Conversation, Message, Run
+from chat.services.engine_requests import engine_request
 from events import journal
 from tests.chat.conftest import ended, run_of, script, until
 from tests.chat.services.test_answers import prune_all
@@ -293,9 +294,7 @@ async def test_history_of_the_request_stands_for_that_of_the_conversation(workin
 
 async def test_what_the_request_says_reaches_the_engine(working, alice, alice_client):  # noqa: F811
     def request_of(message):
-        from chat.services.runs import _request
-
-        return _request(run_of(message))
+        return engine_request(run_of(message))
 
     body = {
         "query": "x",
