@@ -83,6 +83,28 @@ class Standing:
         )
 
 
+class Progress:
+    """Where one reader stands: `at`, after all that it was given, and `told`, after what it is known to have passed on."""
+
+    def __init__(self) -> None:
+        self.at = Standing()
+        self.told = Standing()
+
+    @property
+    def both(self) -> tuple[Standing, Standing]:
+        """For what changes where it stands, and not what it was given."""
+        return self.at, self.told
+
+    def has_told(self) -> None:
+        """All that it was given has been passed on."""
+        self.told = self.at.copy()
+
+    def leave(self, stream: Stream) -> None:
+        """Stands nowhere in it."""
+        for standing in self.both:
+            standing.leave(stream)
+
+
 class SinceCursor:
     """A cursor as a client gave it: where to begin in each stream, where that is known."""
 

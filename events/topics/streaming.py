@@ -5,7 +5,7 @@ stream they would push out everything else; so whoever subscribes to them follow
 are merged on delivery. An event of the organisation says that one has begun; it has a place in the cursor as long as it runs.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -64,8 +64,13 @@ def begun_by(topic: Topic) -> Streaming | None:
     return None
 
 
-def companion(kind: Streaming, pattern: Pattern) -> Pattern:
-    """The pattern of what must be heard to know of new streams."""
+def with_companions(patterns: Iterable[Pattern]) -> list[Pattern]:
+    """The patterns, and those of the events that say that what they cover has begun elsewhere."""
+    return [each for pattern in patterns for each in (pattern, *(_companion(kind, pattern) for kind in streaming_of(pattern)))]
+
+
+def _companion(kind: Streaming, pattern: Pattern) -> Pattern:
+    """What must be heard to know of new streams."""
     return Pattern(pattern.organization, kind.source, kind.resource, kind.begins, pattern.resource_id)
 
 

@@ -1,23 +1,18 @@
-"""What one connection is told across cuts, when topics are added to others with places of their own; and of too many answers."""
+"""What one connection is told across cuts, when topics are added to others with places of their own."""
 
 import asyncio
-import json
 import random
-import uuid
 
 import pytest
 
 from accounts.threads import in_thread
-from events.event import EventId
-from events.publishing import Publication, publish_many
 from events.streams import Stream, parse_cursor
-from events.topics.cursor import LONGEST, Aside, SinceCursor, Standing, mark
-from events.topics.event import TOPIC_EVENT, stored
+from events.topics.cursor import SinceCursor
 from events.topics.grammar import parse_pattern, parse_topic
 from events.topics.reader import TopicReader
-from events.topics.streaming import Streaming, _kinds
 from tests.events.topics import asking as topics
 from tests.events.topics.asking import publish
+from tests.events.topics.reading import Reader
 from tests.patience import patiently
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -25,70 +20,6 @@ pytestmark = pytest.mark.django_db(transaction=True)
 RESOURCES = ("task", "flow")
 EVENTS = ("done", "begun")
 STREAM = Stream("org", "org_a")
-
-
-@pytest.fixture
-def caller(settings, valkey):
-    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
-    return topics.caller_for(topics.user("alice", "org_a"))
-
-
-class Reader:
-    """A client that keeps its topics and its cursor, and nothing else."""
-
-    def __init__(self, hub, caller):
-        self._made = lambda: TopicReader(hub, caller)
-        self._reader = self._made()
-        self.topics = []
-        self.cursor = ""
-        self.numbers = []
-        self.told = []
-
-    async def add(self, *patterns, since=""):
-        self.topics += patterns
-        async with self._reader.turn:
-            in_force, refusals, _ = await self._reader.subscribe(patterns, since=since)
-            assert (in_force, refusals) == (list(patterns), [])
-            self.cursor = self._reader.cursor
-
-    async def hear(self, most=1000):
-        """What is there now, of which it takes `most` frames; whether there was more, which is lost on the way."""
-        self._reader.look_by = 0.0
-        told = await self._reader.next()
-        for each in told[:most]:
-            frame = json.loads(each.text)
-            self.told.append(frame)
-            self.cursor = each.cursor or self.cursor
-            if frame["type"] == "event":
-                self.numbers.append(frame["event"]["payload"].get("n"))
-        self._reader.has_told()
-        return len(told) > most
-
-    async def cut(self):
-        """Comes back with all its topics in one frame, as the document says."""
-        await self._reader.close()
-        self._reader = self._made()
-        known, self.topics = self.topics, []
-        await self.add(*known, since=self.cursor)
-
-    async def until(self, true):
-        async with asyncio.timeout(patiently(30)):
-            while not true():
-                await self.hear()
-                await asyncio.sleep(0.01)
-
-    def of(self, kind):
-        return [frame for frame in self.told if frame["type"] == kind]
-
-    async def close(self):
-        await self._reader.close()
-
-
-@pytest.fixture
-async def reader(hub, caller):
-    made = Reader(hub, caller)
-    yield made
-    await made.close()
 
 
 def a_topic(chance):
@@ -206,90 +137,3 @@ async def test_a_staff_account_that_takes_back_its_pattern_for_all_organisations
         await reader.until(lambda: reader.numbers == [1])
     finally:
         await reader.close()
-
-
-# Cursors.
-
-
-def test_a_cursor_with_topics_aside_is_read_as_it_was_written():
-    ahead, behind, later = (parse_pattern(f"events.org_a.s.task.{name}.*") for name in ("a", "b", "c"))
-    asides = (Aside((mark(behind),), EventId(3, 0), EventId(5, 1)), Aside((mark(later),), EventId(8, 0), EventId(9, 0)))
-    text = Standing({STREAM: EventId(9, 0)}, {STREAM: asides}).cursor
-    read = SinceCursor(text)
-    assert not read.is_malformed
-    starts = [read.start(STREAM, each) for each in (ahead, behind, later)]
-    assert [(start.place, start.since) for start in starts] == [
-        (EventId(9, 0), EventId(0, 0)),
-        (EventId(5, 1), EventId(3, 0)),
-        (EventId(9, 0), EventId(8, 0)),
-    ]
-
-
-@pytest.mark.parametrize("text", ["org_a~x:1-0", "org_a~x~y:1-0", "org_a~x~1-0~2-0:1-0", "~:1-0", "org_a~x~1-0:z"])
-def test_what_is_no_such_cursor_is_malformed(text):
-    assert SinceCursor(text).is_malformed
-
-
-def test_where_there_are_too_many_topics_to_be_named_something_is_told_twice_rather_than_not_at_all():
-    marks = tuple(mark(parse_pattern(f"events.org_a.s.task.done.r{number}")) for number in range(1000))
-    text = Standing({STREAM: EventId(9, 0)}, {STREAM: (Aside(marks, EventId(3, 0), EventId(5, 1)),)}).cursor
-    assert (text, len(text) < LONGEST) == ("5-1", True)
-
-
-# Running answers.
-
-
-@pytest.fixture
-def answers(monkeypatch):
-    """A kind of events that is streamed: what begins with `begun` on a conversation; none of them has a token yet."""
-    running = []
-    kind = Streaming(
-        source="talk",
-        resource="talk",
-        event="token",
-        begins="begun",
-        running=lambda caller, organization, resource, ids: [(each, "x") for each in running],
-        payload=lambda event: {"text": event.data["text"]},
-    )
-    monkeypatch.setattr("events.topics.streaming._kinds", [*_kinds, kind])
-    return running
-
-
-async def test_answers_beyond_those_that_one_connection_follows_are_told_as_such(reader, answers, settings):
-    settings.TOPIC_ANSWERS_MAX = 2
-    answers += [_answer(number) for number in range(3)]
-    await reader.add("events.org_a.talk.talk.token.*")
-    await reader.until(lambda: reader.of("not_streamed"))
-    assert reader.of("not_streamed") == [
-        {
-            "type": "not_streamed",
-            "topic": "events.org_a.talk.talk.token.x",
-            "message_id": _answer(2),
-            "message": "The tokens of at most 2 running answers are told over one connection. "
-            f"Read this one at /api/messages/{_answer(2)}/events.",
-        }
-    ]
-
-
-async def test_of_an_answer_that_begins_later_it_is_told_too_and_once(reader, answers, settings):
-    settings.TOPIC_ANSWERS_MAX = 1
-    answers += [_answer(0)]
-    await reader.add("events.org_a.talk.talk.token.*", "events.org_a.talk.talk.begun.*")
-    for _ in range(2):
-        await begin(_answer(1))
-    await reader.until(lambda: len(reader.of("event")) == 2)
-    await reader.hear()
-    assert [each["message_id"] for each in reader.of("not_streamed")] == [_answer(1)]
-    # Which answers are followed is in the cursor, and those that were told as not streamed are not.
-    assert _answer(0) in reader.cursor
-    assert _answer(1) not in reader.cursor
-
-
-async def begin(message_id):
-    topic = parse_topic("events.org_a.talk.talk.begun.x")
-    data = stored(topic, id=message_id, at=1_700_000_000, payload={"message_id": message_id})
-    await publish_many([Publication(STREAM, TOPIC_EVENT.name, data)])
-
-
-def _answer(number):
-    return str(uuid.UUID(int=number + 1))
