@@ -19,7 +19,7 @@ LONGEST_SECONDS = 30.0
 
 
 def back_off(attempt: int) -> float:
-    """Seconds before this attempt, from 1, as `backOff` in events/static/events/stream.js."""
+    """Seconds before this attempt, from 1, as `backOff` in events/static/events/pauses.js."""
     return min(LONGEST_SECONDS, FIRST_SECONDS * 2 ** min(attempt - 1, 30)) * random.random()
 
 

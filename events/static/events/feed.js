@@ -13,7 +13,7 @@
  *       onStale: () => location.reload(), // events are missing: fetch the present state anew
  *     });
  *
- * It needs this file, stream.js, sse.js, position.js and leadership.js, and no build step.
+ * It needs this file, stream.js, sse.js, pauses.js, position.js and leadership.js, and no build step.
  */
 
 import { Leadership } from "./leadership.js";

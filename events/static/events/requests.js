@@ -1,6 +1,6 @@
 /** Requests to the server's JSON endpoints, with the session's cookie and CSRF token. */
 
-import { parseRetryAfter } from "./stream.js";
+import { parseRetryAfter } from "./pauses.js";
 
 /** A request that failed; `detail` is what `failureWords` takes. */
 export class RequestError extends Error {

@@ -6,8 +6,8 @@
  * `client` and does not send it its own broadcasts, also not when it comes back.
  */
 
+import { backOff } from "./pauses.js";
 import { newKey } from "./requests.js";
-import { backOff } from "./stream.js";
 
 /** @typedef {import("./stream.js").StreamState} State */
 /** @typedef {import("./stream.js").StateDetail} Detail */
