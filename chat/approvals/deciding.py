@@ -122,10 +122,9 @@ def _decide(caller: Caller, message_id: uuid.UUID, decisions: Mapping[uuid.UUID,
                 stream.append(Type.APPROVAL_DECIDED, telling.decided_data(approval))
             close_batches(message_id, approvals, reason="decided")
     except LeaseLost:
-        # The run has ended meanwhile, and its approvals with it.
+        # The run has ended since it was looked at, and nothing of it is open any more: somebody else has decided, or its end.
         for approval in _described(decisions):
             _refuse(approval, decisions[approval.pk], only_first)
-        raise Conflict("The run has ended.") from None
 
 
 def _update(pk: uuid.UUID, user_pk: int, decision: Decision) -> bool:

@@ -1,11 +1,12 @@
 """Who decides, once, what everybody else is told, and what is refused."""
 
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 from django.utils import timezone
 
 from chat.approvals import kinds, streaming, waiting
@@ -14,10 +15,14 @@ from chat.approvals.looking import listed, one, open_approvals
 from chat.approvals.payloads import sha256_of
 from chat.approvals.requesting import Item
 from chat.models import Approval, ApprovalStep, Run
+from chat.services import claiming, endings
+from chat.services.questions import message_stream
+from events import journal
 from events.exceptions import Conflict, Forbidden, Gone, NotFound, Unprocessable
 from events.models import DurableStream
 from tests.chat.approvals.conftest import PAY, SCHEMA, expire, feed_of, join, opened, people
 from tests.chat.conftest import journaled, run_of, types
+from tests.patience import patiently
 
 pytestmark = pytest.mark.usefixtures("application")
 
@@ -232,6 +237,48 @@ def test_the_end_of_the_run_closes_what_is_open(alice, redis_url):
     assert feed_of(redis_url, alice, "tool.approval.cleared")[0]["reason"] == "failed"
     with pytest.raises(Conflict, match="cancelled by the server"):
         decide(caller=alice, approval_id=approval.pk, decision=YES)
+
+
+@pytest.mark.parametrize(("late", "told"), [(YES, "approved"), (NO, "approved by alice")])
+def test_who_decides_while_another_does_and_the_run_ends_is_told_of_the_decision(alice, late, told):
+    message, (approval,) = opened(alice)
+
+    def decide_too():
+        try:
+            return decide(caller=alice, approval_id=approval.pk, decision=late).status
+        except Conflict as error:
+            return error.message
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(1) as pool:
+        with transaction.atomic():
+            journal.take_lease(stream=message_stream(message.pk))
+            # The other has seen that it is open, and waits for the stream.
+            answer = pool.submit(decide_too)
+            wait_for_a_lock()
+            decide(caller=alice, approval_id=approval.pk, decision=YES)
+            claim = claiming.claim(message_id=message.pk, worker="w")
+            events = journaled(message)
+            endings.end(
+                message_id=message.pk,
+                conversation_id=message.conversation_id,
+                lease=claim.lease,
+                events=events,
+                ending=endings.CANCELLED,
+            )
+        assert told in answer.result(patiently(20))
+
+
+def wait_for_a_lock():
+    """Until somebody waits for what this transaction holds."""
+    end = time.monotonic() + patiently(20)
+    with connection.cursor() as cursor:
+        while time.monotonic() < end:
+            cursor.execute("SELECT count(*) FROM pg_locks WHERE NOT granted")
+            if cursor.fetchone()[0]:
+                return
+    raise AssertionError("nobody waits")
 
 
 def test_batches_of_two_runs_are_not_decided_together(alice):
