@@ -1,19 +1,18 @@
 """Runs, played at random: workers, sweeps and those who stop that freeze anywhere, jobs twice or lost, shutdowns, readers.
 
-The stores are real, and so are runners, drivers, sweeps and the scripted engine, which waits between its pieces, or freezes.
+The stores are real, and so are runners, drivers, sweeps and the scripted engine, which waits between its pieces or freezes there.
 """
 
 import asyncio
 import logging
-from collections import Counter, defaultdict
-from contextlib import aclosing
+from collections import Counter
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
-from functools import partial
 
 import pytest
 from django.db import OperationalError, connection
 from hypothesis import strategies as st
-from hypothesis.stateful import initialize, invariant, precondition, rule
+from hypothesis.stateful import initialize, invariant, rule
 from procrastinate.contrib.django.models import ProcrastinateJob
 
 from accounts.threads import in_thread
@@ -22,207 +21,32 @@ from chat import sweep as sweep_module
 from chat.engines.scripted import ScriptedEngine
 from chat.models import Conversation, Run
 from chat.run_events import Type
-from chat.services import answers, claiming, endings, leases, runs, sweeping
+from chat.services import answers, claiming, endings, runs, sweeping
 from chat.services.endings import CANCELLED
 from chat.services.questions import message_stream
 from chat.services.sweeping import DEAD
 from chat.sweep import end_run
 from events import journal
 from events import writer as writer_module
-from events.broker.base import Appended
-from events.event import EVENT_TYPES, START, compact
+from events.event import EVENT_TYPES, START
 from events.log import Log
 from events.models import DurableStream
 from events.streams import Stream
 from tests.chat.conftest import ask, script, texts, types
-from tests.chat.freezing import CURRENT, DeadError, FreezingMachine, Process, WorkerProcess, gated, points
+from tests.chat.freezing import CURRENT, DeadError, FreezingMachine, WorkerProcess, freezing, gated, points
+from tests.chat.watching import Leases, Watched
 from tests.machines import play
 
 PIECE = "a piece"
-STORED = ("fence", "append_durable", "seed")
-"""What is done with a durable stream in the broker."""
-WORKING = points(claiming.claim, claiming.hand_back, journal.append, journal.end, "fence", "append_durable", PIECE)
-SWEEPING = points(sweeping.requeue_forgotten, sweeping.take_over, journal.append, endings.end, "fence", "append_durable")
-STOPPING = points(runs.request_stop, journal.append, endings.end, "fence", "append_durable")
-OVER = (Run.Status.COMPLETED, Run.Status.FAILED, Run.Status.CANCELLED)
+IN_THE_BROKER = ("fence", "append_durable")
+WORKING = points(claiming.claim, claiming.hand_back, journal.append, journal.end, *IN_THE_BROKER, PIECE)
+SWEEPING = points(sweeping.take_over, journal.append, endings.end, *IN_THE_BROKER)
+STOPPING = points(runs.request_stop, journal.append, endings.end, *IN_THE_BROKER)
+CONCURRENCY = 2
+MOST = 6
+"""So many questions are asked."""
 ENOUGH = 1000
 """Pieces that end every script."""
-
-
-def freezing(at):
-    """Where a process freezes, if it does."""
-    return st.none() | st.tuples(st.sampled_from(at), st.sampled_from([0, 0, 1, 2]))
-
-
-class Leases:
-    """Which leases were given, and what was taken under one when a newer one was known already."""
-
-    def __init__(self):
-        self.given = defaultdict(set)
-        self.fenced = Counter()
-        self.mistakes = []
-
-    def give(self, message_id, lease):
-        """No lease is given twice: of two that have it neither is fenced."""
-        if lease in self.given[message_id]:
-            self.mistakes.append(f"lease {lease} of {message_id} was given twice")
-        self.given[message_id].add(lease)
-
-    async def watch(self, function, *args, **kwargs):
-        """Asks the database, and compares what it took with the leases that it knew before."""
-        held = _held(function, args, kwargs)
-        known = await in_thread(_known, [stream for stream, _ in held])
-        result = await in_thread(function, *args, **kwargs)
-        taken = result if function is journal.append else [result is not False] * len(held)
-        for (stream, lease), ok in zip(held, taken, strict=True):
-            if ok and known[stream.name] != (lease, None):
-                self.mistakes.append(f"{function.__qualname__} under lease {lease}, known was {known[stream.name]}")
-        if isinstance(result, claiming.Claim | leases.TakenOver):
-            self.give(result.message_id, result.lease)
-        return result
-
-    async def watch_broker(self, name, ask, *args, **kwargs):
-        """The same of the broker: a fence that has come back holds."""
-        before = self.fenced.copy()
-        result = await ask(*args, **kwargs)
-        if name == "append_durable":
-            taken = [(each.stream, each.lease, answer is Appended.OK) for each, answer in zip(args[0], result, strict=True)]
-        else:
-            taken = [(*args[:2], result not in (None, Appended.STALE))]
-        for stream, lease, ok in taken:
-            if ok and lease < before[stream]:
-                self.mistakes.append(f"{name} under lease {lease}, after a fence of {before[stream]}")
-            if ok and name == "fence":
-                self.fenced[stream] = max(self.fenced[stream], lease)
-        return result
-
-
-def _held(function, args, kwargs):
-    """The streams to which something is written under a lease, with the leases."""
-    if function is journal.append:
-        return [(stream, lease) for stream, lease, _ in args[0]]
-    if function in (journal.commit, journal.end):
-        return [(kwargs["stream"], kwargs["lease"])]
-    if function is endings.end:
-        return [(message_stream(kwargs["message_id"]), kwargs["lease"])]
-    if function is claiming.hand_back:
-        return [(message_stream(kwargs["claim"].message_id), kwargs["claim"].lease)]
-    return []
-
-
-def _known(streams):
-    rows = DurableStream.objects.filter(name__in=[each.name for each in streams]) if streams else []
-    return {row.name: (row.lease, row.ended_at) for row in rows}
-
-
-@dataclass(eq=False, kw_only=True)
-class Watched(Process):
-    """A process whose writing is watched; it may freeze before and after what it asks of the broker, too."""
-
-    leases: Leases
-
-    def __post_init__(self):
-        super().__post_init__()
-        for name in STORED:
-            setattr(self.broker, name, partial(self._ask_broker, name, getattr(self.broker, name)))
-
-    async def _ask_broker(self, name, ask, *args, **kwargs):
-        await self.reach(f"{name}:before")
-        result = await self.leases.watch_broker(name, ask, *args, **kwargs)
-        await self.reach(f"{name}:after")
-        return result
-
-    async def call(self, function, *args, **kwargs):
-        """What this process asks of the database."""
-        return await self.leases.watch(function, *args, **kwargs)
-
-
-@dataclass(eq=False, kw_only=True)
-class Worker(Watched, WorkerProcess):
-    """Its engines say so many `pieces` more, and wait then."""
-
-    pieces: int = 0
-    waiting: int = 0
-    go_on: asyncio.Event = field(default_factory=asyncio.Event)
-    jobs: list[asyncio.Task] = field(default_factory=list)
-    shutdown: asyncio.Task | None = None
-    loses_claim: bool = False
-    """Whether it is not to hear of its next claim: the connection is lost during COMMIT."""
-    lost: set = field(default_factory=set)
-    """The runs that it has claimed so."""
-
-    def start(self):
-        """Begins to write, and to look for stops."""
-        super().start()
-        self.runner._tasks.append(self.context.run(asyncio.create_task, self.runner._stop_forever()))
-
-    def drives(self, message_id):
-        """Whether a run will go on here."""
-        return not self.closed and message_id in self.runner._driving
-
-    def say(self, pieces):
-        """Lets its engines say so much more, together."""
-        self.pieces = pieces
-        if pieces:
-            self.go_on.set()
-
-    async def next_piece(self):
-        """Comes back when an engine may say one more."""
-        await self.reach(f"{PIECE}:before")
-        while not self.pieces:
-            self.go_on.clear()
-            self.waiting += 1
-            try:
-                await self.go_on.wait()
-            finally:
-                self.waiting -= 1
-        self.pieces -= 1
-        await self.reach(f"{PIECE}:after")
-
-    async def call(self, function, *args, **kwargs):
-        """What this process asks of the database."""
-        result = await super().call(function, *args, **kwargs)
-        if function is claiming.claim and result is not None and self.loses_claim:
-            self.loses_claim = False
-            self.lost.add(result.message_id)
-            raise OperationalError("the connection was lost during COMMIT")
-        return result
-
-    async def do(self, job, message_id):
-        """As procrastinate does a job."""
-        try:
-            await self.runner.answer(message_id)
-        except OperationalError:
-            pass
-        await in_thread(_forget, job)
-
-    async def shut_down(self):
-        """As `chat.worker` does."""
-        self.runner.closing = True
-        for job in self.jobs:
-            job.cancel()
-        await asyncio.gather(*self.jobs, return_exceptions=True)
-        await self.runner.close()
-        self.closed = True
-
-    @property
-    def is_calm(self):
-        """Whether all its engines wait, what they have said is written, and nobody is left who could be started or stopped."""
-        if self.frozen or self.closed:
-            return True
-        if self.shutdown is not None:
-            return self.shutdown.done()
-        runner, streams = self.runner, self.runner._writer._streams.values()
-        full = runner._slots.locked()
-        return (
-            len(runner._driving) == self.waiting == CONCURRENCY - runner._slots._value
-            and (full or not (runner._claiming or runner._starting or any(not job.done() for job in self.jobs)))
-            and not any(each.unsent or each.unjournaled or each._merging for each in streams)
-            and not any(driver._stop_wanted for driver in ())
-        )
-
-
-CONCURRENCY = 2
 
 
 class WaitingEngine(ScriptedEngine):
@@ -236,23 +60,431 @@ class WaitingEngine(ScriptedEngine):
                 yield part
 
 
-def _take(job):
-    """Marks a job as being done; False when somebody has it."""
-    with connection.cursor() as cursor:
-        cursor.execute("UPDATE procrastinate_jobs SET status = 'doing' WHERE id = %s AND status = 'todo'", [job])
+@dataclass(eq=False, kw_only=True)
+class Worker(Watched, WorkerProcess):
+    """Its engines say so many `pieces` more, and wait then."""
 
+    stopped: set
+    """The runs that somebody has stopped."""
+    pieces: int = 0
+    waiting: set = field(default_factory=set)
+    """The engines that wait, and have not been woken."""
+    go_on: asyncio.Event = field(default_factory=asyncio.Event)
+    jobs: list = field(default_factory=list)
+    shutdown: asyncio.Task | None = None
+    loses_claim: bool = False
+    """Whether it is not to hear of its next claim: the connection is lost during COMMIT."""
+    lost: set = field(default_factory=set)
+    """The runs that it has claimed so."""
 
-def _forget(job):
-    with connection.cursor() as cursor:
-        cursor.execute("DELETE FROM procrastinate_jobs WHERE id = %s", [job])
+    def start(self):
+        super().start()
+        self.runner._tasks.append(self.context.run(asyncio.create_task, self.runner._stop_forever()))
 
+    def drives(self, message_id):
+        return not self.closed and message_id in self.runner._driving
 
-class Reader:
-    """One who follows an answer."""
+    def say(self, pieces):
+        """Lets its engines say so much more, together."""
+        self.pieces = pieces
+        self.waiting.clear()
+        self.go_on.set()
 
-    def __init__(self):
-        self.got = []
+    async def next_piece(self):
+        await self.reach(f"{PIECE}:before")
+        while not self.pieces:
+            self.go_on.clear()
+            waiting = object()
+            self.waiting.add(waiting)
+            try:
+                await self.go_on.wait()
+            finally:
+                self.waiting.discard(waiting)
+        self.pieces -= 1
+        await self.reach(f"{PIECE}:after")
+
+    async def call(self, function, *args, **kwargs):
+        result = await super().call(function, *args, **kwargs)
+        if function is claiming.claim and result is not None and self.loses_claim:
+            self.loses_claim = False
+            self.lost.add(result.message_id)
+            raise OperationalError("the connection was lost during COMMIT")
+        return result
+
+    async def do(self, job, message_id):
+        """As procrastinate does a job: when it was done, or has failed, it is deleted."""
+        with suppress(OperationalError):
+            await self.runner.answer(message_id)
+        await in_thread(written, "DELETE FROM procrastinate_jobs WHERE id = %s", job)
+
+    async def shut_down(self):
+        """As `chat.worker` does."""
+        self.runner.closing = True
+        for job in self.jobs:
+            job.cancel()
+        await asyncio.gather(*self.jobs, return_exceptions=True)
+        await self.runner.close()
+        self.closed = True
 
     @property
-    def cursor(self):
-        return self.got[-1].id if self.got else START
+    def is_done(self):
+        """Whether all its engines wait, what they have said is written, and nobody is left who could be started or is stopped."""
+        if self.shutdown is not None:
+            return self.shutdown.done()
+        runner, streams = self.runner, self.runner._writer._streams.values()
+        is_full = runner._slots.locked()
+        return (
+            len(runner._driving) == len(self.waiting) == CONCURRENCY - runner._slots._value
+            and (is_full or not (runner._claiming or runner._starting or any(not job.done() for job in self.jobs)))
+            and not any(each.unsent or each.unjournaled or each._merging for each in streams)
+            and not self.stopped & runner._drivers.keys()
+        )
+
+
+@dataclass(eq=False, kw_only=True)
+class Stopper(Watched):
+    """The process to which a user says that an answer is to be stopped."""
+
+    stopped: set
+
+    async def call(self, function, *args, **kwargs):
+        result = await super().call(function, *args, **kwargs)
+        if function is runs.request_stop:
+            self.stopped.add(kwargs["message_id"])
+        return result
+
+    async def stop(self, caller, message_id):
+        """As `answers.stop`."""
+        taken = await gated(runs.request_stop, caller=caller, message_id=message_id)
+        if taken is not None:
+            await end_run(self.broker, taken, CANCELLED)
+
+
+@dataclass(eq=False)
+class Asked:
+    """A question that was asked, and what is known of its answer: `text` and `outcome` are what the script comes to."""
+
+    pk: object
+    text: str
+    outcome: str
+    journal: list = field(default_factory=list)
+    readers: list = field(default_factory=lambda: [[], []])
+    """What each reader has got."""
+    leases: tuple = (0, 0)
+
+    @property
+    def stream(self):
+        return message_stream(self.pk)
+
+
+OUTCOMES = {"": [], "scripted_failure": [{"fail": {}}], "engine_incomplete": [{"no_finish": True}]}
+
+
+def written(statement, *values):
+    """Changes jobs as procrastinate does."""
+    with connection.cursor() as cursor:
+        cursor.execute(statement, values)
+
+
+def todo():
+    """The jobs that wait for a worker: their number, by message id."""
+    return {job.args["message_id"]: job.pk for job in ProcrastinateJob.objects.filter(status="todo").order_by("pk")}
+
+
+class Machine(FreezingMachine):
+    """What must hold whatever happens; see the invariants and `teardown`."""
+
+    def __init__(self, alice):
+        super().__init__()
+        self.alice = alice
+        self.asked = []
+        self.leases = Leases()
+        self.stopped = set()
+        self.log = Log(self.broker)
+        self.told = []
+        """What the user's feed has told."""
+
+    # What can be looked at.
+
+    @property
+    def workers(self):
+        return [each for each in self.processes if isinstance(each, Worker)]
+
+    @property
+    def awake(self):
+        return [each for each in self.workers if not each.frozen and not each.closed]
+
+    def rows(self):
+        return list(Run.objects.select_related("message").filter(pk__in=[each.pk for each in self.asked]).order_by("created_at"))
+
+    def open(self, *statuses):
+        return [run.pk for run in self.rows() if run.status in (statuses or Run.OPEN)]
+
+    # What happens.
+
+    @initialize(pieces=st.integers(1, 4))
+    def ask_first(self, pieces):
+        self.ask(pieces, "")
+
+    @rule(
+        pieces=st.integers(0, 4),
+        outcome=st.sampled_from(["", "", "", *OUTCOMES]),
+        job_is_lost=st.sampled_from([False, False, True]),
+    )
+    def ask(self, pieces, outcome, job_is_lost=False):
+        """Perhaps a worker takes the job, and dies before it claims the run."""
+        if len(self.asked) == MOST:
+            return
+        said = [f"{len(self.asked)}.{number} " for number in range(pieces)]
+        message = ask(self.alice, script(*({"text": each} for each in said), *OUTCOMES[outcome]))
+        self.asked.append(Asked(message.pk, "".join(said), outcome))
+        if job_is_lost:
+            written("DELETE FROM procrastinate_jobs WHERE id = %s", todo()[str(message.pk)])
+
+    @rule(pieces=st.integers(1, 4), said=st.sampled_from([0, 1, 2, ENOUGH]), freezes=freezing(WORKING), to=st.integers(0, 1))
+    def ask_and_answer(self, pieces, said, freezes, to):
+        """At once, to a worker that freezes somewhere."""
+        if len(self.asked) < MOST:
+            self.ask(pieces, "")
+            message_id = str(self.asked[-1].pk)
+            self.wait(self._deliver(message_id, todo()[message_id], to, said, freezes))
+
+    @rule(
+        which=st.integers(0, 4),
+        to=st.integers(0, 3),
+        pieces=st.sampled_from([0, 1, 2, ENOUGH]),
+        freezes=freezing(WORKING),
+        is_kept=st.sampled_from([False, False, True]),
+        loses_claim=st.sampled_from([False, False, False, False, True]),
+    )
+    def deliver_a_job(self, which, to, pieces, freezes, is_kept, loses_claim):
+        """To a worker that has others, or a new one; the job that `is_kept` will be delivered once more."""
+        jobs = list(todo().items())
+        if not jobs:
+            return
+        message_id, job = jobs[which % len(jobs)]
+        if not is_kept:
+            written("UPDATE procrastinate_jobs SET status = 'doing' WHERE id = %s", job)
+        self.wait(self._deliver(message_id, 0 if is_kept else job, to, pieces, freezes, loses_claim))
+
+    async def _deliver(self, message_id, job, to, pieces, freezes, loses_claim=False):
+        worker = self.awake[to] if to < len(self.awake) else await self._new_worker()
+        worker.freezes_when(freezes)
+        worker.loses_claim = loses_claim
+        worker.say(pieces)
+        worker.jobs.append(worker.spawn(worker.do(job, next(each.pk for each in self.asked if str(each.pk) == message_id))))
+        await self._calm()
+
+    async def _new_worker(self):
+        worker = Worker(leases=self.leases, stopped=self.stopped)
+        worker.start()
+        self.processes.append(worker)
+        return worker
+
+    @property
+    def busy(self):
+        """The workers that drive something."""
+        return [each for each in self.awake if each.runner._driving]
+
+    @rule(which=st.integers(0, 3), pieces=st.sampled_from([1, 2, ENOUGH]), freezes=freezing(WORKING))
+    def engines_go_on(self, which, pieces, freezes):
+        if self.busy:
+            self.wait(self._say(self.busy[which % len(self.busy)], pieces, freezes))
+
+    async def _say(self, worker, pieces, freezes=None):
+        worker.freezes_when(freezes)
+        worker.say(pieces)
+        await self._calm()
+
+    @rule(which=st.integers(0, 3))
+    def freeze(self, which):
+        """In the middle of an engine's words."""
+        if self.busy:
+            self.busy[which % len(self.busy)].freeze()
+
+    @rule(which=st.integers(0, 3), freezes=freezing(WORKING))
+    def shut_down(self, which, freezes):
+        if self.busy:
+            self.wait(self._shut_down(self.busy[which % len(self.busy)], freezes))
+
+    async def _shut_down(self, worker, freezes):
+        worker.freezes_when(freezes)
+        worker.shutdown = worker.spawn(worker.shut_down())
+        await self._calm()
+
+    @rule(which=st.integers(0, 5), freezes=freezing(STOPPING))
+    def stop(self, which, freezes):
+        if not self.open():
+            return
+        run = self.open()[which % len(self.open())]
+        was_queued = run in self.open(Run.Status.QUEUED)
+        if freezes is None:
+            answers.stop(caller=self.alice, message_id=run)
+            self.stopped.add(run)
+            assert not was_queued or run not in self.open(), "nobody had claimed it, and it did not end at once"
+        self.wait(self._stop(run, freezes))
+
+    async def _stop(self, run, freezes):
+        if freezes is not None:
+            stopper = Stopper(leases=self.leases, stopped=self.stopped)
+            stopper.freezes_when(freezes)
+            self.processes.append(stopper)
+            stopper.spawn(stopper.stop(self.alice, run))
+        await self._calm()
+
+    @rule(freezes=freezing(SWEEPING))
+    def sweep(self, freezes):
+        """With all that is frozen taken for dead."""
+        sweeper = self.wait(self._sweep_once(freezes))
+        if sweeper.frozen:
+            return
+        jobs = todo()
+        for run in self.rows():
+            assert run.status != Run.Status.QUEUED or str(run.pk) in jobs, "it waits, and no job will start it"
+            if run.status == Run.Status.RUNNING:
+                assert any(each.drives(run.pk) for each in self.awake), "nobody drives it, and the sweep has not seen that"
+
+    async def _sweep_once(self, freezes=None):
+        for worker in self.awake:
+            await worker.spawn(worker.runner._disown_forgotten())
+        sweeper = Watched(leases=self.leases)
+        sweeper.freezes_when(freezes)
+        await self._sweep(sweeper)
+        return sweeper
+
+    @rule(which=st.integers(0, 3))
+    def the_sleeper_is_taken_for_dead_and_wakes(self, which):
+        if self.asleep:
+            sleeper = self.asleep[which % len(self.asleep)]
+            self.sweep(None)
+            self.wait(self._thaw(sleeper))
+
+    @rule(which=st.integers(0, 4), who=st.integers(0, 1), is_behind=st.booleans())
+    def read(self, which, who, is_behind):
+        """One who follows reads on; he may have heard that the broker is behind the journal."""
+        asked = self.asked[which % len(self.asked)]
+        self.follow(asked.stream, asked.readers[who], is_behind)
+
+    def follow(self, stream, got, is_behind=False):
+        """Reads on once; whether there was more."""
+        ask = self.log.read_journaled if is_behind else self.log.read
+        reading = self.wait(ask(stream, got[-1].id if got else START))
+        assert reading.continuous, reading.reason
+        got += reading.events
+        return bool(reading.events)
+
+    # What must hold.
+
+    @invariant()
+    def leases_hold(self):
+        """Whoever was taken over writes nothing more, neither into the journal nor into the broker."""
+        assert not self.leases.mistakes
+        rows = {row.name: row.lease for row in DurableStream.objects.all()}
+        runs = {run.pk: run.lease for run in self.rows()}
+        for asked in self.asked:
+            now = (runs[asked.pk], rows[asked.stream.name])
+            assert all(new >= old for new, old in zip(now, asked.leases, strict=True)), "a lease was given back"
+            asked.leases = now
+
+    @invariant()
+    def every_run_ends_once(self):
+        self.follow(Stream("user", self.alice.user_id), self.told)
+        told = Counter(event.data["message_id"] for event in self.told if event.type == Type.MESSAGE_FINISHED)
+        for run, asked in zip(self.rows(), self.asked, strict=True):
+            events = journal.read(asked.stream, START)
+            is_over = run.status not in Run.OPEN
+            terminal = [number for number, event in enumerate(events) if EVENT_TYPES[event.type].terminal]
+            assert terminal == ([len(events) - 1] if is_over else [])
+            assert told[str(run.pk)] == is_over, "of each end people are told once"
+            assert events[: len(asked.journal)] == asked.journal, "the journal only grows"
+            asked.journal = events
+            assert asked.text.startswith(texts(events))
+            assert run.message.text == (texts(events) if is_over else "")
+            if is_over:
+                self._ended_for_a_reason(run, asked)
+            elif run.status == Run.Status.QUEUED:
+                assert types(events) == [Type.STARTED], "what has said something does not begin again"
+
+    def _ended_for_a_reason(self, run, asked):
+        assert run.head == len(asked.journal)
+        if run.status == Run.Status.COMPLETED:
+            assert (run.message.text, asked.outcome) == (asked.text, "")
+        elif run.status == Run.Status.CANCELLED:
+            assert run.pk in self.stopped
+        elif run.error_code == "worker_stopped":
+            assert any(each.shutdown for each in self.workers)
+        elif run.error_code == "producer_stale":
+            assert len(self.leases.given[run.pk]) > 1, "no sweep has taken it over"
+        else:
+            assert run.error_code == asked.outcome
+
+    @invariant()
+    def readers_have_the_beginning_of_the_journal_or_more(self):
+        for asked in self.asked:
+            for got in asked.readers:
+                assert all(mine == theirs for other in (asked.journal, *asked.readers) for mine, theirs in zip(got, other))  # noqa: B905
+
+    @invariant()
+    def a_running_run_is_driven_or_will_be_found(self):
+        workers = {each.runner.name: each for each in self.workers}
+        for run in self.rows():
+            if run.status == Run.Status.RUNNING and run.worker and not run.worker.endswith(DEAD):
+                worker = workers[run.worker]
+                assert worker.frozen or worker.drives(run.pk) or run.pk in worker.lost, "it runs, and nobody drives it"
+
+    @invariant()
+    def nothing_fails_that_should_not(self):
+        for task in (task for each in self.processes for task in each.tasks if task.done() and not task.cancelled()):
+            assert task.exception() is None or isinstance(task.exception(), DeadError), repr(task.exception())
+
+    def teardown(self):
+        """Whoever sleeps is killed, and the others go on: with sweeps and new workers every run comes to its end."""
+        try:
+            for process in self.asleep:
+                process.killed = True
+            for worker in self.awake:
+                self.wait(self._say(worker, ENOUGH))
+            for _ in range(4):
+                if not self.open():
+                    break
+                self.sweep(None)
+                for message_id, job in todo().items():
+                    self.wait(self._deliver(message_id, job, 0, ENOUGH, None))
+            assert not self.open(), "a run hangs"
+            for asked in self.asked:
+                for got in asked.readers:
+                    while self.follow(asked.stream, got) or self.follow(asked.stream, got, is_behind=True):
+                        pass
+            self.leases_hold()
+            self.every_run_ends_once()
+            self.nothing_fails_that_should_not()
+            for asked in self.asked:
+                assert asked.readers == [asked.journal, asked.journal]
+        finally:
+            self.wait(self.log.close())
+            self.close()
+            # The next example begins with nothing.
+            Conversation.objects.all().delete()
+            DurableStream.objects.all().delete()
+            written("TRUNCATE procrastinate_jobs CASCADE")
+
+
+@pytest.fixture
+def alice_alone(alice, settings, monkeypatch):
+    """One who asks; all that is done for her may freeze, and times are short."""
+    settings.CHAT_ENGINES = settings.CHAT_ENGINES | {"scripted": {"BACKEND": f"{__name__}.WaitingEngine"}}
+    # All that runs is suspected; who is really dead is for the machine to say.
+    settings.RUN_LEASE_SECONDS = 0.0
+    settings.RUN_CONCURRENCY = CONCURRENCY
+    settings.RUN_DELTA_FLUSH_MS, settings.JOURNAL_FLUSH_MS = 1, 5
+    settings.GRACEFUL_SHUTDOWN_SECONDS = 0.05
+    for module in (writer_module, runner_module, sweep_module):
+        monkeypatch.setattr(module, "in_thread", gated)
+    monkeypatch.setattr(runner_module, "STOP_POLL_SECONDS", 0.01)
+    logging.disable(logging.CRITICAL)
+    yield alice
+    logging.disable(logging.NOTSET)
+
+
+def test_whatever_happens_every_run_ends_once_and_its_readers_have_all_of_it(alice_alone):
+    play(lambda: Machine(alice_alone), examples=15, steps=35)

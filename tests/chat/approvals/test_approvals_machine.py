@@ -4,8 +4,6 @@ The stores are real, and so are the workers' runners, drivers and calls; they fr
 transactions and in the middle of a tool. One that never wakes up is a process that was killed.
 """
 
-import asyncio
-import contextvars
 import logging
 from collections import Counter
 from dataclasses import dataclass, field
@@ -15,24 +13,21 @@ from types import SimpleNamespace
 import pytest
 from django.utils import timezone
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import initialize, invariant, precondition, rule
 from procrastinate.contrib.django.models import ProcrastinateJob
 
-from accounts.threads import in_thread
 from chat import runner as runner_module
+from chat import sweep as sweep_module
 from chat.approvals import resuming
 from chat.approvals.deciding import NOT_EDITED, Decision, decide, decide_batch, expire_due
 from chat.approvals.waiting import escalate_due, remind_due
 from chat.models import Application, Approval, Conversation, Run
-from chat.runner import Runner
-from chat.services import answers
+from chat.services import answers, claiming
 from chat.services.endings import CANCELLED
 from chat.services.questions import message_stream
 from chat.services.sweeping import DEAD
-from chat.sweep import Sweep
 from events import journal
 from events import writer as writer_module
-from events.broker.connect import connect
 from events.event import EVENT_TYPES, START
 from events.exceptions import Conflict, Forbidden, Gone, InvalidRequest, NotFound, Unprocessable
 from plugins.models import Execution
@@ -41,63 +36,30 @@ from plugins.tools.claims import Place
 from plugins.tools.registry import Tool, register, unregister
 from tests.chat.approvals.conftest import SCHEMA
 from tests.chat.conftest import _person, ask, script
+from tests.chat.freezing import CURRENT, FreezingMachine, Process, WorkerProcess, gated, points
 from tests.machines import play
-from tests.patience import patiently
 
-POINTS = [
-    f"{where}:{when}"
-    for where in ("claiming.claim", "claims.claim", "tool", "claims.settle", "journal.commit", "journal.end")
-    for when in ("before", "after")
-]
-CURRENT = contextvars.ContextVar("worker", default=None)
+POINTS = points(claiming.claim, claims.claim, "tool", claims.settle, journal.commit, journal.end)
 REFUSED = (Conflict, Forbidden, Gone, InvalidRequest, NotFound, Unprocessable)
 WRONG_HASH = "0" * 64
 
 
-class DeadError(Exception):
-    """The process of this worker is no more."""
+@dataclass(eq=False, kw_only=True)
+class Worker(WorkerProcess):
+    """A worker with one run; it `polls` when another makes the call that this one waits for."""
 
-
-@dataclass(eq=False)
-class Process:
-    """A worker; `freezes_at` is where it stops, `frozen` that it has."""
-
-    freezes_at: str | None
-    runner: Runner = field(default_factory=Runner)
-    frozen: bool = False
-    killed: bool = False
-    closed: bool = False
     polls: bool = False
-    thawed: asyncio.Event = field(default_factory=asyncio.Event)
-    task: asyncio.Task | None = None
 
-    async def reach(self, point):
-        if point == self.freezes_at:
-            self.freezes_at, self.frozen = None, True
-            self.thawed.clear()
-        while self.frozen and not self.closed:
-            await self.thawed.wait()
-        if self.closed:
-            raise DeadError
+    async def call(self, function, *args, **kwargs):
+        result = await super().call(function, *args, **kwargs)
+        if function is claims.claim:
+            self.polls = result.place is Place.ELSEWHERE
+        return result
 
     @property
-    def is_calm(self):
-        """Whether nothing more happens in it by itself."""
-        return self.frozen or self.polls or (self.task.done() and not self.runner._driving)
-
-
-async def gated(function, *args, **kwargs):
-    """`in_thread` of a process that may freeze before and after."""
-    process = CURRENT.get()
-    if process is None:
-        return await in_thread(function, *args, **kwargs)
-    name = f"{function.__module__.rpartition('.')[2]}.{function.__name__}"
-    await process.reach(f"{name}:before")
-    result = await in_thread(function, *args, **kwargs)
-    await process.reach(f"{name}:after")
-    if function is claims.claim:
-        process.polls = result.place is Place.ELSEWHERE
-    return result
+    def is_done(self):
+        """Whether its run has ended, waits for people, or for another worker."""
+        return self.polls or (super().is_done and not self.runner._driving)
 
 
 @dataclass
@@ -138,7 +100,7 @@ def world(organization, alice, bob, settings, monkeypatch):
     for tool in tools:
         register(tool.name, lambda tool=tool: tool)
     Application.objects.create(public_id="app_pay", organization=organization, name="Pay", tools=["pay", "book"])
-    for module in (calling, writer_module, runner_module):
+    for module in (calling, writer_module, runner_module, sweep_module):
         monkeypatch.setattr(module, "in_thread", gated)
     monkeypatch.setattr(calling, "POLL_SECONDS", 0.01)
     logging.disable(logging.CRITICAL)
@@ -148,32 +110,19 @@ def world(organization, alice, bob, settings, monkeypatch):
         unregister(tool.name)
 
 
-class Machine(RuleBasedStateMachine):
+class Machine(FreezingMachine):
     """What must hold whatever happens; see the invariants and `teardown`."""
 
     def __init__(self, world):
         super().__init__()
         self.world = world
-        self.loop = asyncio.new_event_loop()
-        self.broker = self.loop.run_until_complete(self._connected())
         self.runs = []
-        self.processes = []
         self.settled = {}
         """What was decided of an approval: its row, from the first moment at which it was not open any more."""
         self.begun = {}
         """The calls of a run that has ended."""
         self.accepted = {}
         """The decisions that were not refused, by approval."""
-
-    async def _connected(self):
-        return connect()
-
-    def wait(self, coroutine):
-        return self.loop.run_until_complete(self._within(coroutine))
-
-    async def _within(self, coroutine):
-        async with asyncio.timeout(patiently(60)):
-            return await coroutine
 
     # What can be looked at.
 
@@ -190,38 +139,23 @@ class Machine(RuleBasedStateMachine):
     # Workers.
 
     async def _start(self, run, freezes_at):
-        process = Process(freezes_at)
-        process.runner._writer.start()
-        CURRENT.set(process)
-        process.task = asyncio.create_task(process.runner._start(run))
-        self.processes.append(process)
+        worker = Worker(freezes_at=freezes_at)
+        worker.start()
+        worker.spawn(worker.runner._start(run))
+        self.processes.append(worker)
         await self._calm()
 
     async def _calm(self):
-        for process in self.processes:
-            process.polls = False
-        while not all(process.is_calm for process in self.processes if not process.killed):  # noqa: ASYNC110 - of many kinds
-            await asyncio.sleep(0.002)
+        for worker in self.workers:
+            worker.polls = False
+        await super()._calm()
 
-    async def _thaw(self, process):
-        process.frozen = False
-        process.thawed.set()
-        await self._calm()
+    @property
+    def workers(self):
+        return [each for each in self.processes if isinstance(each, Worker)]
 
     def start(self, run, freezes_at=None):
         self.wait(self._start(run, freezes_at))
-
-    async def _sweep(self):
-        """As the sweep does with the runs of workers that are dead, or asleep."""
-        sweep = Sweep(broker=self.broker)
-        names = {each.runner.name for each in self.processes if each.frozen}
-
-        async def dead(suspects):
-            return [each for each in suspects if each.message_id in self.runs and each.worker.removesuffix(DEAD) in names]
-
-        sweep._dead = dead
-        await sweep.sweep()
-        await self._calm()
 
     # What happens.
 
@@ -342,22 +276,10 @@ class Machine(RuleBasedStateMachine):
         self.wait(self._interrupt(run))
 
     async def _interrupt(self, run):
-        for process in self.processes:
-            if not process.frozen and run in process.runner._drivers:
-                process.runner._drivers[run].interrupt(CANCELLED)
+        for worker in self.workers:
+            if not worker.frozen and run in worker.runner._drivers:
+                worker.runner._drivers[run].interrupt(CANCELLED)
         await self._calm()
-
-    @precondition(lambda self: any(each.frozen and not each.killed for each in self.processes))
-    @rule(which=st.integers(0, 3))
-    def wake(self, which):
-        asleep = [each for each in self.processes if each.frozen and not each.killed]
-        self.wait(self._thaw(asleep[which % len(asleep)]))
-
-    @precondition(lambda self: any(each.frozen and not each.killed for each in self.processes))
-    @rule(which=st.integers(0, 3))
-    def kill(self, which):
-        asleep = [each for each in self.processes if each.frozen and not each.killed]
-        asleep[which % len(asleep)].killed = True
 
     @precondition(lambda self: any(each.frozen for each in self.processes))
     @rule()
@@ -374,7 +296,7 @@ class Machine(RuleBasedStateMachine):
     @precondition(lambda self: any(each.frozen for each in self.processes))
     @rule()
     def sweep(self):
-        self.wait(self._sweep())
+        self.wait(self._sweep(Process()))
 
     # What must hold.
 
@@ -418,7 +340,7 @@ class Machine(RuleBasedStateMachine):
             if run.status == Run.Status.QUEUED:
                 assert ProcrastinateJob.objects.filter(args__message_id=str(run.pk)).exists()
             elif run.status == Run.Status.RUNNING:
-                names = {each.runner.name for each in self.processes if not each.is_calm or each.frozen or each.polls}
+                names = {each.runner.name for each in self.workers if not each.is_calm or each.frozen or each.polls}
                 assert run.worker.removesuffix(DEAD) in names, "it runs, and nobody drives it"
 
     def teardown(self):
@@ -443,23 +365,10 @@ class Machine(RuleBasedStateMachine):
             ):
                 check()
         finally:
-            self.wait(self._close())
-            self.loop.close()
+            self.close()
             # The next example begins with nothing.
             Conversation.objects.all().delete()
             Execution.objects.all().delete()
-
-    async def _close(self):
-        for process in self.processes:
-            process.closed = True
-            process.thawed.set()
-        others = asyncio.all_tasks() - {asyncio.current_task()}
-        for task in others:
-            task.cancel()
-        await asyncio.gather(*others, return_exceptions=True)
-        for process in self.processes:
-            await process.runner._broker.close()
-        await self.broker.close()
 
 
 def test_whatever_happens_nothing_is_done_twice_and_no_run_hangs(world):
