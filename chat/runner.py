@@ -191,7 +191,8 @@ class Runner:
         """Hands back what has not begun, lets the rest finish within GRACEFUL_SHUTDOWN_SECONDS, and ends what is left."""
         self.closing = True
         for message_id, driver in list(self._drivers.items()):
-            if not driver.started:
+            # One that was to be handed back may have ended, or failed, while another was.
+            if not driver.started and message_id in self._driving:
                 await self._hand_back(message_id, driver)
         if self._driving:
             logger.info("Waiting for %d answers to end.", len(self._driving))

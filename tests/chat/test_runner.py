@@ -16,6 +16,8 @@ from chat.services.questions import message_stream
 from events import journal
 from events.event import Event, EventId
 from tests.chat.conftest import answered, asked, ended, journaled, run_of, texts, types, until
+from tests.chat.raw_engine import ALIAS, FAILURE, RawEngine
+from tests.patience import patiently
 from tests.proxies import Proxy, through
 
 pytestmark = pytest.mark.usefixtures("stores")
@@ -105,6 +107,30 @@ async def test_what_was_handed_back_is_answered_by_another_worker(runner, alice,
     assert (run.status, run.lease, run.message.text) == ("completed", 2, "a")
     assert [event.id.major for event in events] == [1, 2, 3, 4, 5]
     await other.close()
+
+
+async def test_a_stopping_worker_hands_back_the_rest_when_one_ends_meanwhile(runner, alice, settings, monkeypatch):
+    settings.CHAT_ENGINES = settings.CHAT_ENGINES | {"scripted": ALIAS}
+    fails = asyncio.Event()
+    RawEngine.parts = [fails, FAILURE]
+    messages = [await asked(alice), await asked(alice)]
+    for message in messages:
+        await runner.answer(message.pk)
+    await until(lambda: RawEngine.streaming == 2)
+    _, other = runner._drivers
+
+    async def slowly(function, *args, **kwargs):
+        if function is claiming.hand_back:
+            fails.set()
+            async with asyncio.timeout(patiently(20)):
+                while other in runner._driving:  # noqa: ASYNC110
+                    await asyncio.sleep(0.01)
+        return await in_thread(function, *args, **kwargs)
+
+    monkeypatch.setattr("chat.runner.in_thread", slowly)
+    await runner.close()
+    assert {(await in_thread(run_of, each)).status for each in messages} == {"queued", "failed"}
+    assert not await in_thread(Worker.objects.exists), "it has stopped to the end"
 
 
 async def test_a_stopping_worker_lets_answers_end_and_ends_those_that_do_not(runner, alice, settings):

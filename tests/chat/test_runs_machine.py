@@ -42,6 +42,7 @@ IN_THE_BROKER = ("fence", "append_durable")
 WORKING = points(claiming.claim, claiming.hand_back, journal.append, journal.end, *IN_THE_BROKER, PIECE)
 SWEEPING = points(sweeping.take_over, journal.append, endings.end, *IN_THE_BROKER)
 STOPPING = points(runs.request_stop, journal.append, endings.end, *IN_THE_BROKER)
+NOT_YET_ENDED = (points(endings.end)[0], 0)
 CONCURRENCY = 2
 MOST = 6
 """So many questions are asked."""
@@ -352,12 +353,23 @@ class Machine(FreezingMachine):
         await self._sweep(sweeper)
         return sweeper
 
-    @rule(which=st.integers(0, 3))
-    def the_sleeper_is_taken_for_dead_and_wakes(self, which):
+    @rule(which=st.integers(0, 3), freezes=freezing(SWEEPING))
+    def the_sleeper_is_taken_for_dead_and_wakes(self, which, freezes):
+        """Perhaps when the sweep has begun to end its runs, and has fallen asleep, too."""
         if self.asleep:
             sleeper = self.asleep[which % len(self.asleep)]
-            self.sweep(None)
+            self.sweep(freezes)
             self.wait(self._thaw(sleeper))
+
+    @rule(stopping=freezing(STOPPING), working=freezing(WORKING))
+    def who_stops_falls_asleep_and_the_run_is_claimed(self, stopping, working):
+        queued = [run for run in self.open(Run.Status.QUEUED) if str(run) in todo()]
+        if queued:
+            self.wait(self._stop(queued[0], stopping or NOT_YET_ENDED))
+            stopper = self.processes[-1]
+            self.wait(self._deliver(str(queued[0]), todo()[str(queued[0])], MOST, 0, working))
+            if stopper.frozen:
+                self.wait(self._thaw(stopper))
 
     @rule(which=st.integers(0, 4), who=st.integers(0, 1), is_behind=st.booleans())
     def read(self, which, who, is_behind):
