@@ -16,7 +16,7 @@ from events.broker.nats_durable import DurableStreams
 from events.broker.nats_jetstream import JetStream, Refused, api, stored_at
 from events.broker.nats_leases import NatsLeases
 from events.broker.nats_link import Question, said
-from events.broker.nats_subjects import BORN, TOPICS, backlog_event, backlog_message, seq_of, subject_of, where
+from events.broker.nats_subjects import BORN, TOPICS, backlog_event, backlog_message, id_of, subject_of, where
 from events.conf import conf
 from events.event import START, Event, EventId
 from events.exceptions import BrokerUnavailable
@@ -97,21 +97,18 @@ class NatsBroker(NatsLeases):
         waiting = [number for number in range(len(items)) if number not in ids]
         answers = await self.js.ask(*(_question(items[number]) for number in waiting)) if waiting else []
         for number, answer in zip(waiting, answers, strict=True):
-            ids[number] = await self._id(items[number][0], stored_at(answer))
+            ids[number] = stored_at(answer)
         return [ids[number] for number in range(len(items))]
 
     async def _append_first(self, item: Asked) -> EventId | None:
         """Appends an event as the first of its stream; None when it is not the first."""
         question = _question(item, {BORN: "1", "Nats-Expected-Last-Subject-Sequence": "0"})
         try:
-            event_id = await self._id(item[0], await self.js.put(question))
+            event_id = await self.js.put(question)
         except Refused:
             event_id = None
         await self._note_filled(item[0])
         return event_id
-
-    async def _id(self, stream: Stream, seq: int) -> EventId:
-        return EventId(await self.js.epoch(where(stream)), seq)
 
     async def _is_filled(self, stream: Stream) -> bool:
         return self._filled.get((stream, await self.js.epoch(where(stream))), 0) > time.monotonic()
@@ -133,23 +130,24 @@ class NatsBroker(NatsLeases):
         epoch = await self.js.epoch(where(stream))
         if cursor.major == epoch:
             found = await self._walk(stream, cursor.minor, limit + 1)
-            if found and seq_of(found[0]) == cursor.minor:
-                return Reading(_events(epoch, found[1:]))
+            # Compared with what answered, not with what was believed: it may have been made anew meanwhile.
+            if found and id_of(found[0]) == cursor:
+                return Reading(_events(found[1:]))
             if stream.kind == "org" and await self._is_kept(cursor):
-                return Reading(_events(epoch, found[:limit]))
+                return Reading(_events(found[:limit]))
         found = await self._walk(stream, 1, limit)
         if not found:
             is_start = cursor == START and (stream.kind != "org" or await self._is_kept(EventId(epoch, 0)))
             return Reading([], continuous=is_start, exists=False, reason="" if is_start else "expired")
-        return Reading(_events(epoch, found), *(await self._judged(cursor, epoch, found)))
+        return Reading(_events(found), *(await self._judged(cursor, found)))
 
-    async def _judged(self, cursor: EventId, epoch: int, found: list[Msg]) -> tuple[bool, bool, str]:
+    async def _judged(self, cursor: EventId, found: list[Msg]) -> tuple[bool, bool, str]:
         """Whether all that followed `cursor` is in what was found from the beginning on; that it exists; why not."""
-        headers = found[0].headers or {}
+        headers, first = found[0].headers or {}, id_of(found[0])
         if cursor == START:
-            is_whole = BORN in headers or (_is_topic(found[0]) and await self._is_kept(EventId(epoch, 0)))
+            is_whole = BORN in headers or (_is_topic(found[0]) and await self._is_kept(EventId(first.major, 0)))
             return is_whole, True, "" if is_whole else "trimmed"
-        is_behind = cursor.major == epoch and cursor.minor < seq_of(found[0])
+        is_behind = cursor.major == first.major and cursor < first
         return False, True, "trimmed" if is_behind else "unknown_cursor"
 
     async def _is_kept(self, cursor: EventId) -> bool:
@@ -171,7 +169,7 @@ class NatsBroker(NatsLeases):
         facts = await self.js.facts(where(stream), fresh=stream.kind == "org")
         message = await self.js.last(where(stream), subject_of(stream))
         if message is not None:
-            return EventId(facts.epoch, seq_of(message))
+            return id_of(message)
         # No event of this organisation: where all topics are is as good a place, even when older ones have been removed.
         return EventId(facts.epoch, facts.last_seq) if stream.kind == "org" and facts.last_seq else START
 
@@ -260,9 +258,9 @@ def _question(item: Asked, more: dict[str, str] | None = None) -> Question:
     return Question(subject, payload, own | headers | (more or {}) or None)
 
 
-def _events(epoch: int, messages: Sequence[Msg]) -> list[Event]:
-    return [backlog_event(epoch, message) for message in messages]
+def _events(messages: Sequence[Msg]) -> list[Event]:
+    return [backlog_event(message) for message in messages]
 
 
 def _is_topic(message: Msg) -> bool:
-    return (message.headers or {})["Nats-Stream"].endswith(f"_{TOPICS}")
+    return f"_{TOPICS}_" in (message.headers or {})["Nats-Stream"]

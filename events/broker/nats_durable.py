@@ -73,10 +73,10 @@ class DurableStreams:
                 return EventId(tip.head, 0) if tip.lease == lease else None
             head = tip.head if tip is not None else 0
             try:
-                seq = await self._js.put(_message(stream, lease, [], head, tip.seq if tip is not None else 0))
+                at = await self._js.put(_message(stream, lease, [], head, tip.seq if tip is not None else 0))
             except Refused:
                 continue
-            self._remember(stream, Tip(seq, lease, head))
+            self._remember(stream, Tip(at.minor, lease, head))
             return EventId(head, 0)
         raise BrokerUnavailable from RuntimeError("others write the same stream")
 
@@ -160,7 +160,7 @@ class DurableStreams:
         is_alone = True
         for (append, head, _), answer in zip(messages, answers, strict=True):
             try:
-                self._remember(append.stream, Tip(stored_at(answer), append.lease, head))
+                self._remember(append.stream, Tip(stored_at(answer).minor, append.lease, head))
             except Refused:
                 # Also after an answer that was lost: then it was stored, and this is where the stream is now.
                 self._tips.pop(append.stream, None)
@@ -186,7 +186,7 @@ class DurableStreams:
         answers = await self._js.ask(*questions)
         for answer in answers[:-1]:
             said(answer)
-        return stored_at(answers[-1])
+        return stored_at(answers[-1]).minor
 
     def _remember(self, stream: Stream, tip: Tip) -> None:
         self._tips[stream] = tip

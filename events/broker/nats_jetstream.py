@@ -5,17 +5,19 @@ import json
 import random
 import time
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from nats.aio.msg import Msg
 
 from events.broker.nats_link import NO_RESPONDERS, Link, Question, said, status
 from events.broker.nats_subjects import STATE, Facts, configurations, epoch_of, parsed_time, stream_name
+from events.event import EventId
 from events.exceptions import BrokerUnavailable
 
 FACTS_SECONDS = 2.0
-"""How long it is believed what JetStream said of a stream: somebody may delete it."""
+"""How long it is believed what JetStream said of a stream. Its epoch is not among it: see `stream_name`."""
 
 WRONG_SEQUENCE = {10071, 10164}
 """Codes of JetStream's errors: the subject is not where the writer thought it was."""
@@ -37,6 +39,7 @@ class JetStream:
         self._url = url
         self._link: Link | None = None
         self._opening: asyncio.Task[Link] | None = None
+        self._names: dict[str, str] = {}
         self._facts: dict[str, Facts] = {}
         self._facts_due = 0.0
         # A change that is made here need not meet another one that is made here.
@@ -52,11 +55,11 @@ class JetStream:
     async def ask(self, *questions: Question) -> list[list[Msg]]:
         """The answers, in one round trip. A stream that is gone is made anew, and asked again: it had done nothing."""
         link = await self._connected()
-        answers = await link.ask(questions)
+        answers = await link.ask(self._addressed(questions))
         unheard = [number for number, answer in enumerate(answers) if status(answer[0]) == NO_RESPONDERS]
         if unheard:
             await self._prepare(link)
-            again = await link.ask([questions[number] for number in unheard])
+            again = await link.ask(self._addressed([questions[number] for number in unheard]))
             for number, answer in zip(unheard, again, strict=True):
                 answers[number] = answer
                 if status(answer[0]) == NO_RESPONDERS:
@@ -71,8 +74,9 @@ class JetStream:
         return self._facts[which]
 
     async def epoch(self, which: str) -> int:
-        """What all cursors into one of our streams begin with; another one once it has been made anew."""
-        return (await self.facts(which)).epoch
+        """What all cursors into one of our streams begin with, as far as is known; another one once it has been made anew."""
+        await self._connected()
+        return epoch_of(self._names[which])
 
     async def now(self) -> float:
         """The time in seconds since the epoch, by the server's clock: those of our processes may differ."""
@@ -82,8 +86,8 @@ class JetStream:
         """The version of the server."""
         return (await self._connected()).version
 
-    async def put(self, question: Question) -> int:
-        """Stores a message; its place. Raises `Refused`."""
+    async def put(self, question: Question) -> EventId:
+        """Stores a message; the epoch of its stream, and its place there. Raises `Refused`."""
         [answer] = await self.ask(question)
         return stored_at(answer)
 
@@ -136,7 +140,7 @@ class JetStream:
     async def purge(self, subject: str, which: str, *, below: int = 0) -> None:
         """Removes the messages of a subject, or those before a place."""
         wanted = {"filter": subject} | ({"seq": below} if below else {})
-        [answer] = await self.ask(api(f"STREAM.PURGE.{stream_name(which)}", wanted))
+        [answer] = await self.ask(api("STREAM.PURGE.", wanted, which=which))
         said(answer)
 
     async def _connected(self) -> Link:
@@ -157,57 +161,87 @@ class JetStream:
         self._link = link
         return link
 
+    def _addressed(self, questions: Sequence[Question]) -> list[Question]:
+        return [replace(each, subject=each.subject + self._names[each.which]) if each.which else each for each in questions]
+
     async def _prepare(self, link: Link) -> None:
-        """Makes our streams where they are missing, and has their limits as the settings want them."""
-        wanted = {which: {"name": stream_name(which), **config} for which, config in configurations().items()}
-        infos = await link.ask([api(f"STREAM.INFO.{stream_name(which)}") for which in wanted])
-        changes = []
-        for (which, config), [message] in zip(wanted.items(), infos, strict=True):
+        """Finds our streams, makes those that are missing, and has their limits as the settings want them."""
+        wanted = configurations()
+        names = await self._found(link, wanted)
+        if len(names) < len(wanted):
+            refusals = await self._make(link, {which: config for which, config in wanted.items() if which not in names})
+            names = await self._found(link, wanted)
+            if len(names) < len(wanted):
+                raise BrokerUnavailable from RuntimeError("; ".join(refusals) or "our streams are being deleted")
+        self._names = names
+        answers = await link.ask(self._addressed([api("STREAM.INFO.", which=which) for which in wanted]))
+        for (which, config), [message] in zip(wanted.items(), answers, strict=True):
+            known = said([message])["config"]
+            if any(known.get(key) != value for key, value in config.items()):
+                [answer] = await link.ask(self._addressed([api("STREAM.UPDATE.", known | config, which=which)]))
+                said(answer)
+        if not await self._look_by(link):
+            raise BrokerUnavailable from RuntimeError("our streams are being deleted")
+
+    async def _found(self, link: Link, wanted: dict[str, Document]) -> dict[str, str]:
+        """The names of our streams that there are: those that hold our subjects. Another's may hold them too, and is not ours."""
+        asked = [api("STREAM.NAMES", {"subject": config["subjects"][0]}) for config in wanted.values()]
+        names: dict[str, str] = {}
+        for which, [message] in zip(wanted, await link.ask(asked), strict=True):
             if status(message):
                 raise BrokerUnavailable from RuntimeError("JetStream is not enabled")
-            known = json.loads(message.data).get("config")
-            if known is None:
-                changes.append(api(f"STREAM.CREATE.{stream_name(which)}", config))
-            elif any(known.get(key) != value for key, value in config.items()):
-                changes.append(api(f"STREAM.UPDATE.{stream_name(which)}", known | config))
-        for answer in await link.ask(changes) if changes else []:
-            said(answer)
-        await self._look_by(link)
+            for name in said([message])["streams"] or []:
+                if name == stream_name(which, epoch_of(name)):
+                    names[which] = name
+        return names
+
+    async def _make(self, link: Link, configs: dict[str, Document]) -> list[str]:
+        """Makes streams; why JetStream did not. Of several who make one at the same time it refuses all but one."""
+        now = int(time.time() * 1000)
+        named = [{"name": stream_name(which, now), **config} for which, config in configs.items()]
+        answers = await link.ask([api(f"STREAM.CREATE.{config['name']}", config) for config in named])
+        told = [json.loads(answer[0].data or b"{}").get("error", {}).get("description", "") for answer in answers]
+        return [f"{config['name']}: {why}" for config, why in zip(named, told, strict=True) if why]
 
     async def _look(self) -> None:
-        await self._look_by(await self._connected())
+        link = await self._connected()
+        if not await self._look_by(link):
+            await self._prepare(link)
 
-    async def _look_by(self, link: Link) -> None:
-        names = list(configurations())
-        for which, answer in zip(names, await link.ask([api(f"STREAM.INFO.{stream_name(each)}") for each in names]), strict=True):
+    async def _look_by(self, link: Link) -> bool:
+        """Whether our streams are all there still."""
+        asked = self._addressed([api("STREAM.INFO.", which=which) for which in self._names])
+        for (which, name), answer in zip(self._names.items(), await link.ask(asked), strict=True):
             told = json.loads(answer[0].data or b"{}")
             if "state" not in told:
-                # Deleted this moment: the next question finds it gone, and makes it anew.
-                self._facts_due = 0.0
-                raise BrokerUnavailable from RuntimeError(f"{stream_name(which)} is gone")
+                return False
             state = told["state"]
-            self._facts[which] = Facts(
-                epoch_of(told["created"]), state["first_seq"], state["last_seq"], parsed_time(told["ts"]) - time.time()
-            )
+            ahead = parsed_time(told["ts"]) - time.time()
+            self._facts[which] = Facts(epoch_of(name), state["first_seq"], state["last_seq"], ahead)
         self._facts_due = time.monotonic() + FACTS_SECONDS
+        return True
 
 
 def direct(which: str, **wanted: Any) -> Question:
     """A question to the store itself: any replica answers it."""
-    return Question(f"$JS.API.DIRECT.GET.{stream_name(which)}", json.dumps(wanted).encode())
+    return Question("$JS.API.DIRECT.GET.", json.dumps(wanted).encode(), which=which)
 
 
-def api(name: str, wanted: Document | None = None) -> Question:
-    """A question to JetStream's own interface."""
-    return Question(f"$JS.API.{name}", json.dumps(wanted).encode() if wanted is not None else b"")
+def api(name: str, wanted: Document | None = None, *, which: str = "") -> Question:
+    """A question to JetStream's own interface; with `which` about one of our streams."""
+    return Question(f"$JS.API.{name}", json.dumps(wanted).encode() if wanted is not None else b"", which=which)
 
 
-def stored_at(answer: list[Msg]) -> int:
-    """Where a message was stored. Raises `Refused`, and `BrokerUnavailable` for every other reason not to store it."""
+def stored_at(answer: list[Msg]) -> EventId:
+    """Where a message was stored: the epoch of its stream, and its place there.
+
+    Raises `Refused`, and `BrokerUnavailable` for every other reason not to store it.
+    """
     told = json.loads(answer[0].data or b"{}")
     if told.get("error", {}).get("err_code") in WRONG_SEQUENCE:
         raise Refused
-    return int(said(answer)["seq"])
+    told = said(answer)
+    return EventId(epoch_of(told["stream"]), int(told["seq"]))
 
 
 def expecting(message: Msg | None) -> dict[str, str]:

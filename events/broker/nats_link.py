@@ -32,6 +32,8 @@ class Question:
     subject: str
     payload: bytes = b""
     headers: dict[str, str] | None = None
+    which: str = ""
+    """One of our streams, whose name of this day is to be added to the subject."""
 
 
 class NatsClient(Client):

@@ -16,7 +16,7 @@ from events.topics.event import TOPIC_EVENT, stored
 from events.topics.grammar import parse_topic
 
 DURABLE, BACKLOG, TOPICS, STATE = "durable", "backlog", "topics", "state"
-"""Our four streams of JetStream; their names there begin with EVENTS_KEY_PREFIX."""
+"""Our four streams of JetStream; see `stream_name` for their names there."""
 
 ROOT = "events"
 """The first word of every topic: `events.{organisation}. ...`."""
@@ -35,9 +35,19 @@ def token(text: str) -> str:
     return quote(text, safe="").replace(".", "%2E").replace("~", "%7E") or "%"
 
 
-def stream_name(which: str) -> str:
-    """The name of one of our streams in JetStream."""
-    return f"{conf.EVENTS_KEY_PREFIX}_{which}"
+def stream_name(which: str, epoch: int) -> str:
+    """The name of one of our streams in JetStream that is made now.
+
+    Its epoch, the time in milliseconds, is part of it: who asks one that has been deleted and made anew gets no answer,
+    instead of messages that are now in the places of others.
+    """
+    return f"{conf.EVENTS_KEY_PREFIX}_{which}_{epoch}"
+
+
+def epoch_of(name: str) -> int:
+    """The epoch of a stream of JetStream, which all cursors into it begin with; 0 when it is none of ours."""
+    epoch = name.rpartition("_")[2]
+    return int(epoch) if epoch.isdecimal() and name.startswith(f"{conf.EVENTS_KEY_PREFIX}_") else 0
 
 
 def where(stream: Stream) -> str:
@@ -105,18 +115,13 @@ def _about(length: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What JetStream says of a stream: when it was made (the epoch of all cursors into it) and what it holds."""
+    """What JetStream says of a stream: its epoch, and what it holds."""
 
     epoch: int
     first_seq: int
     last_seq: int
     ahead: float
     """By how many seconds the server's clock is ahead of ours."""
-
-
-def epoch_of(created: str) -> int:
-    """When a stream was made, in milliseconds since the epoch."""
-    return int(parsed_time(created) * 1000)
 
 
 def parsed_time(text: str) -> float:
@@ -128,6 +133,11 @@ def parsed_time(text: str) -> float:
 def seq_of(message: Msg) -> int:
     """The place of a message in its stream of JetStream."""
     return int((message.headers or {})["Nats-Sequence"])
+
+
+def id_of(message: Msg) -> EventId:
+    """The id of the event in a message of a backlog."""
+    return EventId(epoch_of((message.headers or {})["Nats-Stream"]), seq_of(message))
 
 
 def first_of(message: Msg) -> int:
@@ -158,10 +168,10 @@ def backlog_message(stream: Stream, packed: str) -> tuple[str, bytes, dict[str, 
     return f"{ROOT}.{token(stream.id)}.{token(value['type'])}", to_json(value["data"]).encode(), headers
 
 
-def backlog_event(epoch: int, message: Msg) -> Event:
+def backlog_event(message: Msg) -> Event:
     """The event in a message of a backlog. That of a topic may have been published by anybody."""
     headers = message.headers or {}
-    event_id, subject = EventId(epoch, seq_of(message)), headers["Nats-Subject"]
+    event_id, subject = id_of(message), headers["Nats-Subject"]
     if not subject.startswith(f"{ROOT}."):
         return unpack(event_id, message.data)
     stored_at = int(parsed_time(headers["Nats-Time-Stamp"]) * 1000)

@@ -1,6 +1,7 @@
 """What only the broker on NATS does."""
 
 import asyncio
+import contextlib
 import json
 import uuid
 
@@ -9,7 +10,7 @@ import pytest
 
 from events.broker.base import Appended, DurableAppend
 from events.broker.nats import NatsBroker
-from events.broker.nats_subjects import BACKLOG, TOPICS, stream_name, token
+from events.broker.nats_subjects import BACKLOG, DURABLE, TOPICS, stream_name, token
 from events.event import START, Event, EventId, pack
 from events.exceptions import BrokerUnavailable
 from events.streams import Stream
@@ -193,7 +194,8 @@ class TestLargeAndMany:
         await broker.fence(stream, 1)
         for n in range(1, 6):
             await broker.append_durable([DurableAppend(stream, 1, [note(n)])])
-        await client.jsm().purge_stream("tl_durable", subject=f"tl.durable.message.{stream.id}", keep=2)
+        name = stream_name(DURABLE, await broker.js.epoch(DURABLE))
+        await client.jsm().purge_stream(name, subject=f"tl.durable.message.{stream.id}", keep=2)
         reading = await read(broker, stream, EventId(1, 0))
         assert (reading.continuous, reading.reason) == (False, "trimmed")
         assert (await read(broker, stream, EventId(3, 0))).continuous
@@ -264,10 +266,40 @@ class TestStandingStill:
         settings.EVENTS_STREAM_MAXLEN, settings.EVENTS_REPLAY_MAX_AGE_HOURS = 40, 30
         later = NatsBroker(nats_url)
         await later.ping()
-        config = (await client.jsm().stream_info(stream_name(BACKLOG))).config
+        found = {each.config.name: each.config for each in await client.jsm().streams_info()}
+        config = found[stream_name(BACKLOG, await later.js.epoch(BACKLOG))]
         assert (config.max_msgs_per_subject, config.max_age) == (50, 30 * 3600)
-        assert (await client.jsm().stream_info(stream_name(TOPICS))).config.max_age == 30 * 3600
+        assert found[stream_name(TOPICS, await later.js.epoch(TOPICS))].max_age == 30 * 3600
         await later.close()
+
+
+@pytest.mark.parametrize("make", [a_backlog, an_organisation])
+async def test_who_has_not_heard_that_all_was_deleted_takes_nothing_new_for_what_was_there(broker, nats_url, make):
+    """The places of messages begin anew: that of his cursor is another's now, at once."""
+    other, stream = NatsBroker(nats_url), make()
+    await broker.append([(stream, packed(n)) for n in range(5)])
+    read_before = await read(other, stream)
+    cursor = read_before.events[2].id
+    await wipe_nats(nats_url)
+    for _ in range(2):
+        # The first of them may find that there is nothing to write to.
+        with contextlib.suppress(BrokerUnavailable):
+            await broker.append([(stream, packed(n)) for n in range(10, 20)])
+    reading = await until_answered(lambda: read(other, stream, cursor))
+    assert not reading.continuous
+    assert {event.id.major for event in reading.events} & {cursor.major} == set()
+    [told] = await until_answered(lambda: other.append([(stream, packed(20))]))
+    assert told.major == reading.events[0].id.major
+    assert (await until_answered(lambda: other.heads([stream]))) == [told]
+    await other.close()
+
+
+async def until_answered(ask):
+    """What is answered once a stream that is gone has been made anew."""
+    async with asyncio.timeout(patiently(20)):
+        while True:
+            with contextlib.suppress(BrokerUnavailable):
+                return await ask()
 
 
 @pytest.mark.parametrize("text", ["", "a.b", "*", ">", "a b", "ä", "user_1-X", "~", "%2E"])
