@@ -3,29 +3,22 @@
 The stores are real, and so are runners, drivers, sweeps and the scripted engine, which waits between its pieces or freezes there.
 """
 
-import asyncio
 import logging
 from collections import Counter
-from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 
 import pytest
-from django.db import OperationalError, connection
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, invariant, rule
 from procrastinate.contrib.django.models import ProcrastinateJob
 
-from accounts.threads import in_thread
 from chat import runner as runner_module
 from chat import sweep as sweep_module
-from chat.engines.scripted import ScriptedEngine
 from chat.models import Conversation, Run
 from chat.run_events import Type
 from chat.services import answers, claiming, endings, runs, sweeping
-from chat.services.endings import CANCELLED
 from chat.services.questions import message_stream
 from chat.services.sweeping import DEAD
-from chat.sweep import end_run
 from events import journal
 from events import writer as writer_module
 from events.event import EVENT_TYPES, START
@@ -33,132 +26,19 @@ from events.log import Log
 from events.models import DurableStream
 from events.streams import Stream
 from tests.chat.conftest import ask, script, texts, types
-from tests.chat.freezing import CURRENT, DeadError, FreezingMachine, WorkerProcess, freezing, gated, points
+from tests.chat.freezing import DeadError, FreezingMachine, freezing, gated, points
+from tests.chat.run_processes import CONCURRENCY, PIECE, Stopper, Worker, written
 from tests.chat.watching import Leases, Watched
 from tests.machines import play
 
-PIECE = "a piece"
 IN_THE_BROKER = ("fence", "append_durable")
 WORKING = points(claiming.claim, claiming.hand_back, journal.append, journal.end, *IN_THE_BROKER, PIECE)
 SWEEPING = points(sweeping.take_over, journal.append, endings.end, *IN_THE_BROKER)
 STOPPING = points(runs.request_stop, journal.append, endings.end, *IN_THE_BROKER)
-NOT_YET_ENDED = (points(endings.end)[0], 0)
-CONCURRENCY = 2
 MOST = 6
 """So many questions are asked."""
 ENOUGH = 1000
 """Pieces that end every script."""
-
-
-class WaitingEngine(ScriptedEngine):
-    """Says its pieces when its worker lets it."""
-
-    async def stream(self, request):
-        worker = CURRENT.get()
-        async with aclosing(super().stream(request)) as parts:
-            async for part in parts:
-                await worker.next_piece()
-                yield part
-
-
-@dataclass(eq=False, kw_only=True)
-class Worker(Watched, WorkerProcess):
-    """Its engines say so many `pieces` more, and wait then."""
-
-    stopped: set
-    """The runs that somebody has stopped."""
-    pieces: int = 0
-    waiting: set = field(default_factory=set)
-    """The engines that wait, and have not been woken."""
-    go_on: asyncio.Event = field(default_factory=asyncio.Event)
-    jobs: list = field(default_factory=list)
-    shutdown: asyncio.Task | None = None
-    loses_claim: bool = False
-    """Whether it is not to hear of its next claim: the connection is lost during COMMIT."""
-    lost: set = field(default_factory=set)
-    """The runs that it has claimed so."""
-
-    def start(self):
-        super().start()
-        self.runner._tasks.append(self.context.run(asyncio.create_task, self.runner._stop_forever()))
-
-    def drives(self, message_id):
-        return not self.closed and message_id in self.runner._driving
-
-    def say(self, pieces):
-        """Lets its engines say so much more, together."""
-        self.pieces = pieces
-        self.waiting.clear()
-        self.go_on.set()
-
-    async def next_piece(self):
-        await self.reach(f"{PIECE}:before")
-        while not self.pieces:
-            self.go_on.clear()
-            waiting = object()
-            self.waiting.add(waiting)
-            try:
-                await self.go_on.wait()
-            finally:
-                self.waiting.discard(waiting)
-        self.pieces -= 1
-        await self.reach(f"{PIECE}:after")
-
-    async def call(self, function, *args, **kwargs):
-        result = await super().call(function, *args, **kwargs)
-        if function is claiming.claim and result is not None and self.loses_claim:
-            self.loses_claim = False
-            self.lost.add(result.message_id)
-            raise OperationalError("the connection was lost during COMMIT")
-        return result
-
-    async def do(self, job, message_id):
-        """As procrastinate does a job: when it was done, or has failed, it is deleted."""
-        with suppress(OperationalError):
-            await self.runner.answer(message_id)
-        await in_thread(written, "DELETE FROM procrastinate_jobs WHERE id = %s", job)
-
-    async def shut_down(self):
-        """As `chat.worker` does."""
-        self.runner.closing = True
-        for job in self.jobs:
-            job.cancel()
-        await asyncio.gather(*self.jobs, return_exceptions=True)
-        await self.runner.close()
-        self.closed = True
-
-    @property
-    def is_done(self):
-        """Whether all its engines wait, what they have said is written, and nobody is left who could be started or is stopped."""
-        if self.shutdown is not None:
-            return self.shutdown.done()
-        runner, streams = self.runner, self.runner._writer._streams.values()
-        is_full = runner._slots.locked()
-        return (
-            len(runner._driving) == len(self.waiting) == CONCURRENCY - runner._slots._value
-            and (is_full or not (runner._claiming or runner._starting or any(not job.done() for job in self.jobs)))
-            and not any(each.unsent or each.unjournaled or each._merging for each in streams)
-            and not self.stopped & runner._drivers.keys()
-        )
-
-
-@dataclass(eq=False, kw_only=True)
-class Stopper(Watched):
-    """The process to which a user says that an answer is to be stopped."""
-
-    stopped: set
-
-    async def call(self, function, *args, **kwargs):
-        result = await super().call(function, *args, **kwargs)
-        if function is runs.request_stop:
-            self.stopped.add(kwargs["message_id"])
-        return result
-
-    async def stop(self, caller, message_id):
-        """As `answers.stop`."""
-        taken = await gated(runs.request_stop, caller=caller, message_id=message_id)
-        if taken is not None:
-            await end_run(self.broker, taken, CANCELLED)
 
 
 @dataclass(eq=False)
@@ -179,12 +59,6 @@ class Asked:
 
 
 OUTCOMES = {"": [], "scripted_failure": [{"fail": {}}], "engine_incomplete": [{"no_finish": True}]}
-
-
-def written(statement, *values):
-    """Changes jobs as procrastinate does."""
-    with connection.cursor() as cursor:
-        cursor.execute(statement, values)
 
 
 def todo():
@@ -353,21 +227,33 @@ class Machine(FreezingMachine):
         await self._sweep(sweeper)
         return sweeper
 
-    @rule(which=st.integers(0, 3), freezes=freezing(SWEEPING))
-    def the_sleeper_is_taken_for_dead_and_wakes(self, which, freezes):
-        """Perhaps when the sweep has begun to end its runs, and has fallen asleep, too."""
+    @rule(which=st.integers(0, 3))
+    def the_sleeper_is_taken_for_dead_and_wakes(self, which):
         if self.asleep:
             sleeper = self.asleep[which % len(self.asleep)]
-            self.sweep(freezes)
+            self.sweep(None)
             self.wait(self._thaw(sleeper))
 
-    @rule(stopping=freezing(STOPPING), working=freezing(WORKING))
+    @rule(working=st.sampled_from(WORKING), sweeping=st.sampled_from(SWEEPING), said=st.sampled_from([1, ENOUGH]))
+    def worker_and_sweep_fall_asleep_and_the_worker_wakes_first(self, working, sweeping, said):
+        if len(self.asked) == MOST:
+            return
+        self.ask_and_answer(2, said, (working, 0), MOST)
+        worker = self.processes[-1]
+        if worker.frozen:
+            self.sweep((sweeping, 0))
+            sweeper = self.processes[-1]
+            self.wait(self._thaw(worker))
+            if sweeper.frozen:
+                self.wait(self._thaw(sweeper))
+
+    @rule(stopping=st.sampled_from(STOPPING), working=st.sampled_from(WORKING))
     def who_stops_falls_asleep_and_the_run_is_claimed(self, stopping, working):
         queued = [run for run in self.open(Run.Status.QUEUED) if str(run) in todo()]
         if queued:
-            self.wait(self._stop(queued[0], stopping or NOT_YET_ENDED))
+            self.wait(self._stop(queued[0], (stopping, 0)))
             stopper = self.processes[-1]
-            self.wait(self._deliver(str(queued[0]), todo()[str(queued[0])], MOST, 0, working))
+            self.wait(self._deliver(str(queued[0]), todo()[str(queued[0])], MOST, 1, (working, 0)))
             if stopper.frozen:
                 self.wait(self._thaw(stopper))
 
@@ -440,6 +326,7 @@ class Machine(FreezingMachine):
     def a_running_run_is_driven_or_will_be_found(self):
         workers = {each.runner.name: each for each in self.workers}
         for run in self.rows():
+            assert sum(each.drives(run.pk) for each in self.awake) < 2, "two drive it"
             if run.status == Run.Status.RUNNING and run.worker and not run.worker.endswith(DEAD):
                 worker = workers[run.worker]
                 assert worker.frozen or worker.drives(run.pk) or run.pk in worker.lost, "it runs, and nobody drives it"
@@ -484,7 +371,7 @@ class Machine(FreezingMachine):
 @pytest.fixture
 def alice_alone(alice, settings, monkeypatch):
     """One who asks; all that is done for her may freeze, and times are short."""
-    settings.CHAT_ENGINES = settings.CHAT_ENGINES | {"scripted": {"BACKEND": f"{__name__}.WaitingEngine"}}
+    settings.CHAT_ENGINES = settings.CHAT_ENGINES | {"scripted": {"BACKEND": "tests.chat.run_processes.WaitingEngine"}}
     # All that runs is suspected; who is really dead is for the machine to say.
     settings.RUN_LEASE_SECONDS = 0.0
     settings.RUN_CONCURRENCY = CONCURRENCY
@@ -499,4 +386,4 @@ def alice_alone(alice, settings, monkeypatch):
 
 
 def test_whatever_happens_every_run_ends_once_and_its_readers_have_all_of_it(alice_alone):
-    play(lambda: Machine(alice_alone), examples=15, steps=35)
+    play(lambda: Machine(alice_alone), examples=12, steps=35)
