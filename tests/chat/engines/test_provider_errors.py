@@ -39,7 +39,7 @@ def test_a_refused_key_is_not_shown() -> None:
     [
         ("7", "in 7 s"),
         ("99999999999999999999", "in 86400 s"),
-        (format_datetime(datetime.now(UTC) - timedelta(hours=1)), "in 0 s"),
+        ("Sat, 21 Nov 2020 19:17:31 +0000", "in 0 s"),
         ("soon", "later"),
         ("", "later"),
         ("²", "later"),
