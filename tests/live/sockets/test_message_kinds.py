@@ -9,6 +9,7 @@ from websockets.asyncio.client import ClientConnection, connect
 
 from tests.live.conftest import Client
 from tests.live.processes import Stack, eventually
+from tests.live.sockets.conftest import Guest
 from tests.live.sockets.test_chat_socket import chat_socket, read, read_until, read_until_left, say, script, session, share
 from tests.live.sockets.test_notification_socket import address as notifications_address
 from tests.live.sockets.test_notification_socket import notify, staff
@@ -50,13 +51,13 @@ async def test_chat(alice: Client, bob: Client, session: str) -> None:
         assert kinds[kind]["timestamp"].endswith("Z"), kind
 
 
-async def test_notifications(staff: Client, bob: Client) -> None:
+async def test_notifications(staff: Client, guest: Guest) -> None:
     """System events, workflow completions and workspace activity are all told in the one frame of the document."""
     told = {"title": "Workflow completed", "body": "It finished successfully.", "action_url": "/workflows/wf-123/results"}
-    async with connect(notifications_address(bob, at=1)) as socket:
+    async with connect(notifications_address(guest, at=1)) as socket:
         hello = await read(socket)
-        assert (hello["type"], hello["user_id"]) == ("connected", "user_bob")
-        await notify(staff, told["title"], body=told["body"], action_url=told["action_url"])
+        assert (hello["type"], hello["user_id"]) == ("connected", guest.id)
+        await notify(staff, guest, told["title"], body=told["body"], action_url=told["action_url"])
         frame = await read(socket)
         assert frame.items() >= {"type": "notification", "notification": told}.items()
         assert frame["timestamp"].endswith("Z")

@@ -11,6 +11,7 @@ from websockets.exceptions import ConnectionClosed
 
 from tests.live.conftest import Client
 from tests.live.processes import Stack
+from tests.live.sockets.conftest import Guest
 from tests.patience import patiently
 
 SECONDS = patiently(15)
@@ -21,16 +22,16 @@ def staff(stack: Stack, tokens: dict[str, str]) -> Client:
     return Client(stack, tokens["demo"])
 
 
-async def notify(staff: Client, title: str, *, at: int = 0, **fields: Any) -> str:
-    body = {"user": "user_bob", "title": title, **fields}
+async def notify(staff: Client, guest: Guest, title: str, *, at: int = 0, **fields: Any) -> str:
+    body = {"user": guest.id, "title": title, **fields}
     response = await staff.request("POST", "/api/v1/notifications", at=at, json=body)
     assert response.status_code == 201, response.text
     return str(response.json()["ids"][0])
 
 
-def address(client: Client, *, at: int = 0, since: str | None = None, of: str = "user_bob", slash: str = "") -> str:
-    query = f"token={client.token}" + (f"&since={since}" if since is not None else "")
-    return f"{client.stack.addresses[at].replace('http', 'ws', 1)}/ws/notifications/{of}{slash}?{query}"
+def address(guest: Guest, *, at: int = 0, since: str | None = None, token: str = "", slash: str = "") -> str:
+    query = f"token={token or guest.token}" + (f"&since={since}" if since is not None else "")
+    return f"{guest.stack.addresses[at].replace('http', 'ws', 1)}/ws/notifications/{guest.id}{slash}?{query}"
 
 
 async def read(socket: ClientConnection) -> dict[str, Any]:
@@ -53,10 +54,10 @@ def titles(frames: list[dict[str, Any]]) -> list[str]:
 
 
 @pytest.mark.parametrize("slash", ["", "/"])
-async def test_what_one_process_accepts_is_told_by_the_other(staff: Client, bob: Client, slash: str) -> None:
-    async with connect(address(bob, at=1, slash=slash)) as socket:
+async def test_what_one_process_accepts_is_told_by_the_other(staff: Client, guest: Guest, slash: str) -> None:
+    async with connect(address(guest, at=1, slash=slash)) as socket:
         assert (await read(socket))["type"] == "connected"
-        await notify(staff, "Workflow completed", body="It finished.", action_url="/workflows/wf-123/results")
+        await notify(staff, guest, "Workflow completed", body="It finished.", action_url="/workflows/wf-123/results")
         frame = await read(socket)
     assert frame["type"] == "notification"
     assert frame["notification"] == {
@@ -66,21 +67,21 @@ async def test_what_one_process_accepts_is_told_by_the_other(staff: Client, bob:
     }
 
 
-async def test_cut_after_every_frame_nothing_is_missed_and_nothing_told_twice(staff: Client, bob: Client) -> None:
+async def test_cut_after_every_frame_nothing_is_missed_and_nothing_told_twice(staff: Client, guest: Guest) -> None:
     mark = secrets.token_hex(4)
     wanted = [f"{mark} {number}" for number in range(20)]
 
     async def publish() -> None:
         for number, title in enumerate(wanted):
-            await notify(staff, title, at=number % 2)
+            await notify(staff, guest, title, at=number % 2)
 
-    async with connect(address(bob)) as socket:
+    async with connect(address(guest)) as socket:
         cursor = (await read(socket))["cursor"]
     publishing = asyncio.create_task(publish())
     found: list[str] = []
     connections = 0
     while len(found) < len(wanted):
-        async with connect(address(bob, at=connections % 2, since=cursor)) as socket:
+        async with connect(address(guest, at=connections % 2, since=cursor)) as socket:
             connections += 1
             assert (await read(socket))["cursor"] == cursor
             frame = await read(socket)
@@ -91,67 +92,71 @@ async def test_cut_after_every_frame_nothing_is_missed_and_nothing_told_twice(st
     assert connections == len(wanted)
 
 
-async def test_its_process_is_killed_and_the_other_goes_on_from_the_cursor(stack: Stack, staff: Client, bob: Client) -> None:
+async def test_its_process_is_killed_and_the_other_goes_on_from_the_cursor(stack: Stack, staff: Client, guest: Guest) -> None:
     mark = secrets.token_hex(4)
-    async with connect(address(bob, at=0)) as socket:
-        await notify(staff, f"{mark} before", at=1)
+    async with connect(address(guest, at=0)) as socket:
+        await notify(staff, guest, f"{mark} before", at=1)
         (before,) = await read_until(socket, f"{mark} before")
         stack.webs[0].kill()
         with pytest.raises(ConnectionClosed):
             await read(socket)
-    await notify(staff, f"{mark} meanwhile", at=1)
-    async with connect(address(bob, at=1, since=before["id"])) as socket:
-        await notify(staff, f"{mark} after", at=1)
+    await notify(staff, guest, f"{mark} meanwhile", at=1)
+    async with connect(address(guest, at=1, since=before["id"])) as socket:
+        await notify(staff, guest, f"{mark} after", at=1)
         assert titles(await read_until(socket, f"{mark} after")) == [f"{mark} meanwhile", f"{mark} after"]
 
 
-async def test_what_the_broker_forgot_is_told_and_the_inbox_still_has_it(stack: Stack, staff: Client, bob: Client) -> None:
+async def test_what_the_broker_forgot_is_told_and_the_inbox_still_has_it(stack: Stack, staff: Client, guest: Guest) -> None:
     mark = secrets.token_hex(4)
-    async with connect(address(bob)) as socket:
-        id = await notify(staff, f"{mark} lost")
+    async with connect(address(guest)) as socket:
+        id = await notify(staff, guest, f"{mark} lost")
         (lost,) = await read_until(socket, f"{mark} lost")
     with stack.valkey_client() as valkey:
-        valkey.delete("tl:{user:user_bob}")
-    await notify(staff, f"{mark} kept")
-    async with connect(address(bob, at=1, since=lost["id"])) as socket:
+        valkey.delete(f"tl:{{user:{guest.id}}}")
+    await notify(staff, guest, f"{mark} kept")
+    async with connect(address(guest, at=1, since=lost["id"])) as socket:
         assert (await read(socket))["type"] == "connected"
         truncated, kept = await read(socket), await read(socket)
     assert truncated["type"] == "backlog.truncated"
     assert truncated["oldest_retained_id"] == kept["id"]
     assert titles([kept]) == [f"{mark} kept"]
-    unseen = (await bob.request("GET", "/api/v1/notifications?state=unseen")).json()["results"]
+    unseen = (await guest.request("GET", "/api/v1/notifications?state=unseen")).json()["results"]
     assert id in [each["id"] for each in unseen]
 
 
-async def test_others_hear_nothing_and_foreign_addresses_are_closed(staff: Client, alice: Client, bob: Client) -> None:
+async def test_others_hear_nothing_and_foreign_addresses_are_closed(staff: Client, guest: Guest, other_guest: Guest) -> None:
     mark = secrets.token_hex(4)
-    async with connect(address(alice, of="user_alice")) as hers, connect(address(bob)) as his:
+    async with connect(address(other_guest)) as hers, connect(address(guest)) as his:
         await read(hers)
-        await notify(staff, f"{mark} for bob")
-        await read_until(his, f"{mark} for bob")
+        await notify(staff, guest, f"{mark} for him")
+        await read_until(his, f"{mark} for him")
         await hers.send('{"type":"ping"}')
         assert (await read(hers))["type"] == "pong"
-    for foreign in (address(alice), address(bob, of="user_alice"), address(Client(bob.stack, "nonsense"))):
+    for foreign in (
+        address(guest, token=other_guest.token),
+        address(other_guest, token=guest.token),
+        address(guest, token="nonsense"),
+    ):
         async with connect(foreign) as socket:
             with pytest.raises(ConnectionClosed) as closed:
                 await read(socket)
             assert (closed.value.rcvd.code, closed.value.rcvd.reason) == (1008, "Invalid token")  # type: ignore[union-attr]
 
 
-async def test_a_retry_at_the_same_moment_notifies_once(stack: Stack, staff: Client, bob: Client) -> None:
+async def test_a_retry_at_the_same_moment_notifies_once(stack: Stack, staff: Client, guest: Guest) -> None:
     key = secrets.token_hex(8)
-    body = {"users": ["user_bob", "user_alice", "user_demo"], "title": key, "idempotency_key": key}
+    body = {"users": [guest.id, "user_alice", "user_demo"], "title": key, "idempotency_key": key}
     answers = await asyncio.gather(
         *(staff.request("POST", "/api/v1/notifications", at=number % 2, json=body) for number in range(8))
     )
     assert {answer.status_code for answer in answers} == {201}
     assert len({tuple(answer.json()["ids"]) for answer in answers}) == 1
-    async with connect(address(bob, since="0")) as socket:
-        await notify(staff, f"{key} end")
+    async with connect(address(guest, since="0")) as socket:
+        await notify(staff, guest, f"{key} end")
         assert titles(await read_until(socket, f"{key} end")).count(key) == 1
 
 
-async def test_the_addresses_token_is_in_no_log(stack: Stack, bob: Client) -> None:
-    async with connect(address(bob)) as socket:
+async def test_the_addresses_token_is_in_no_log(stack: Stack, guest: Guest) -> None:
+    async with connect(address(guest)) as socket:
         await read(socket)
-    assert bob.token not in stack.logs()
+    assert guest.token not in stack.logs()
