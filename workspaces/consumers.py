@@ -17,6 +17,7 @@ from events.presence import current_presence, on_left, on_returned
 from events.rates import Rate
 from events.streams import parse_cursor
 from workspaces import broadcasts, members
+from workspaces.arrivals import Arrivals
 from workspaces.conf import conf
 from workspaces.workspace_events import MEMBER_REMOVED
 
@@ -33,6 +34,7 @@ class WorkspaceConsumer(BaseConsumer):
         """Under what name this connection sends; a client that gives its own (`?client=`) keeps it when it comes back."""
         self._sends = Rate(per_second=conf.WORKSPACE_EVENTS_MAX_PER_MINUTE / 60, burst=conf.WORKSPACE_EVENTS_MAX_PER_MINUTE)
         self._early: list[str] | None = []
+        self._arrivals = Arrivals()
         self._joined_at = START
         self._removed_at: EventId | None = None
 
@@ -86,15 +88,16 @@ class WorkspaceConsumer(BaseConsumer):
 
     async def gone(self) -> None:
         """The user leaves with the last of his connections."""
+        self._arrivals.close()
         last = await current_presence().leave(place=self.place, user_id=self.caller.user_id, connection_id=self.connection_id)
         if last:
             await self.broadcast(self.place, _left(self.workspace_id, self.caller.user_id))
 
     def offer(self, text: str) -> None:
-        """Presence that changes before the state was told must follow it, not precede it."""
+        """Presence that changes before the state was told must follow it, not precede it, and not repeat it."""
         if self._early is not None:
             self._early.append(text)
-        else:
+        elif self._arrivals.is_news(text):
             super().offer(text)
 
     async def on_workspace_state(self, frame: Frame) -> None:
@@ -128,9 +131,10 @@ class WorkspaceConsumer(BaseConsumer):
         here = [{"user_id": each, "username": names.get(each, "")} for each in sorted(user_ids)]
         state = {"type": "workspace_state", "workspace_id": self.workspace_id, "members": here, "count": count, **more}
         await self.tell(state | {"timestamp": timestamp()})
+        self._arrivals.told(user_ids, whole=len(user_ids) == count)
         early, self._early = self._early or [], None
         for text in early:
-            super().offer(text)
+            self.offer(text)
 
     def _frames(self, event: Event) -> Iterable[Frame]:
         """What this connection is told of an event. Not shared with others, so it may note that its own user was removed."""

@@ -108,6 +108,20 @@ async def test_a_user_comes_with_his_first_connection_and_leaves_with_his_last(j
     assert told_to(first, "user_joined") == told_to(second, "user_joined") == []
 
 
+async def test_who_is_in_the_state_is_not_said_to_have_come_though_his_broadcast_is_late(join):
+    await join("bob")
+    ann = await join("ann")
+    await announce_returned("workspace:ws_a", "user_bob")
+    await announce_left("workspace:ws_a", "user_carl")
+    await announce_left("workspace:ws_a", "user_bob")
+    await announce_returned("workspace:ws_a", "user_bob")
+    await heard(ann)
+    assert [(frame["type"], frame["user_id"]) for frame in told_to(ann, "user_joined", "user_left")] == [
+        ("user_left", "user_bob"),
+        ("user_joined", "user_bob"),
+    ]
+
+
 async def test_the_state_can_be_asked_for(join):
     ann = await join("ann")
     bob = await join("bob")
@@ -118,7 +132,9 @@ async def test_the_state_can_be_asked_for(join):
 
 
 async def test_a_user_whose_process_died_is_told_to_have_left_and_perhaps_to_be_back(join):
+    await join("bob")
     ann = await join("ann")
+    await heard(ann)
     await announce_left("workspace:ws_a", "user_bob")
     await announce_returned("workspace:ws_a", "user_bob")
     await until(lambda: told_to(ann, "user_joined"))
