@@ -195,15 +195,16 @@ class Watcher:
                     self.heard.append((frame["type"], frame["user_id"]))
 
     def check(self) -> None:
-        """Each came when he was away and left when he was here: nothing twice."""
-        here = set(self.members)
+        """Nobody came who was here. Who came to a process that died before it could say so is only said to have left."""
+        here, unannounced = set(self.members), 0
         for kind, user in self.heard:
             if kind == "user_joined":
                 assert user not in here, (user, self.heard)
                 here.add(user)
             else:
-                assert user in here, (user, self.heard)
+                unannounced += user not in here
                 here.discard(user)
+        assert unannounced <= len(USERS), self.heard
 
 
 async def test_who_is_counted_is_who_is_there(stack: Stack) -> None:
