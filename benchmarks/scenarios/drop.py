@@ -19,8 +19,9 @@ FOLLOWERS = 20
 PER_SECOND = 20
 SECONDS = 18.0
 DROPS = 2
-QUIET_SECONDS = 10.0
-"""After so long without an event nothing is on its way any more: clients are back within 5 s."""
+QUIET_SECONDS = 20.0
+"""After so long without an event nothing is on its way any more. One of 1,000 clients with our back-off, which draws pauses of up
+to 16 s for the sixth attempt of a drop, is away for 15 s; one of 10,000 for more than 18."""
 LATE_SECONDS = 1.0
 """What is doubled may come after the last one."""
 
