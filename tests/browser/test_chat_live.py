@@ -96,13 +96,19 @@ def test_the_page_goes_on_after_its_web_process_died(visit: Visit, server: str, 
 def kill_web_process(server: str) -> None:
     """SIGKILL for the one that this server started, not for those of other tests' servers; the server starts another."""
     port = server.rpartition(":")[2]
-    [serve] = [
-        each
-        for each in psutil.Process().children(recursive=True)
-        if "serve" in each.cmdline() and each.environ().get("PORT") == port and "manage.py" in each.cmdline()
-    ]
-    [web] = [each for each in serve.children(recursive=True) if "uvicorn" in each.cmdline()]
+    serves = [each for each in psutil.Process().children(recursive=True) if {"manage.py", "serve"} <= set(words_of(each))]
+    [serve] = [each for each in serves if each.environ().get("PORT") == port]
+    [web] = [each for each in serve.children(recursive=True) if "uvicorn" in words_of(each)]
     web.kill()
+
+
+def words_of(process: psutil.Process) -> list[str]:
+    """The command of a process; none of one that has just ended, as those of other tests may."""
+    try:
+        words: list[str] = process.cmdline()
+    except psutil.Error:
+        return []
+    return words
 
 
 def test_stop_goes_over_the_socket(visit: Visit) -> None:
