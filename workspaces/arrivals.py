@@ -4,6 +4,9 @@ import asyncio
 import json
 from collections.abc import Iterable
 
+CAME, LEFT = "user_joined", "user_left"
+"""What the frames about them are called (seed 004)."""
+
 SETTLING_SECONDS = 10.0
 """Longest time that is reckoned with between a change of presence and its broadcast."""
 
@@ -30,9 +33,9 @@ class Arrivals:
         if self._here is None:
             return True
         frame = json.loads(text)
-        if frame["type"] not in ("user_joined", "user_left"):
+        if frame["type"] not in (CAME, LEFT):
             return True
-        user_id, came = frame["user_id"], frame["type"] == "user_joined"
+        user_id, came = frame["user_id"], frame["type"] == CAME
         if (user_id in self._here) == came:
             return False
         (self._here.add if came else self._here.discard)(user_id)

@@ -17,7 +17,7 @@ from events.presence import current_presence, on_left, on_returned
 from events.rates import Rate
 from events.streams import parse_cursor
 from workspaces import broadcasts, members
-from workspaces.arrivals import Arrivals
+from workspaces.arrivals import CAME, LEFT, Arrivals
 from workspaces.conf import conf
 from workspaces.workspace_events import MEMBER_REMOVED
 
@@ -161,7 +161,7 @@ class WorkspaceConsumer(BaseConsumer):
 
 def _came(workspace_id: str, user_id: str, username: str) -> Frame:
     return {
-        "type": "user_joined",
+        "type": CAME,
         "workspace_id": workspace_id,
         "user_id": user_id,
         "username": username,
@@ -170,7 +170,7 @@ def _came(workspace_id: str, user_id: str, username: str) -> Frame:
 
 
 def _left(workspace_id: str, user_id: str) -> Frame:
-    return {"type": "user_left", "workspace_id": workspace_id, "user_id": user_id, "timestamp": timestamp()}
+    return {"type": LEFT, "workspace_id": workspace_id, "user_id": user_id, "timestamp": timestamp()}
 
 
 async def announce_left(place: str, user_id: str) -> None:

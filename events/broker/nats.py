@@ -139,13 +139,13 @@ class NatsBroker(NatsLeases):
         if not found:
             is_start = cursor == START and (stream.kind != "org" or await self._is_kept(EventId(epoch, 0)))
             return Reading([], continuous=is_start, exists=False, reason="" if is_start else "expired")
-        return Reading(_events(found), *(await self._judged(cursor, found)))
+        return Reading(_events(found), *(await self._judged(stream, cursor, found)))
 
-    async def _judged(self, cursor: EventId, found: list[Msg]) -> tuple[bool, bool, str]:
+    async def _judged(self, stream: Stream, cursor: EventId, found: list[Msg]) -> tuple[bool, bool, str]:
         """Whether all that followed `cursor` is in what was found from the beginning on; that it exists; why not."""
         headers, first = found[0].headers or {}, id_of(found[0])
         if cursor == START:
-            is_whole = BORN in headers or (_is_topic(found[0]) and await self._is_kept(EventId(first.major, 0)))
+            is_whole = BORN in headers or (stream.kind == "org" and await self._is_kept(EventId(first.major, 0)))
             return is_whole, True, "" if is_whole else "trimmed"
         is_behind = cursor.major == first.major and cursor < first
         return False, True, "trimmed" if is_behind else "unknown_cursor"
@@ -260,7 +260,3 @@ def _question(item: Asked, more: dict[str, str] | None = None) -> Question:
 
 def _events(messages: Sequence[Msg]) -> list[Event]:
     return [backlog_event(message) for message in messages]
-
-
-def _is_topic(message: Msg) -> bool:
-    return f"_{TOPICS}_" in (message.headers or {})["Nats-Stream"]

@@ -108,6 +108,7 @@ class Process:
         try:
             await self.reach(f"{_name(place)}:before")
         except BaseException:
+            # Dead, or cancelled: what was never asked would be reported as never awaited.
             question.close()
             raise
         asked = asyncio.ensure_future(question)

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import time
 import uuid
 from urllib.parse import urlsplit
 
@@ -13,6 +14,7 @@ from events import journal
 from events.broker.nats import NatsBroker
 from events.broker.redis import RedisBroker
 from events.event import EVENT_TYPES, Event, EventId, EventType, pack
+from events.exceptions import BrokerUnavailable
 from events.hub import close_hub, current_hub
 from events.streams import Stream
 from tests.patience import patiently
@@ -163,6 +165,17 @@ def begin(stream, *, events=()):
     """Makes the stream's journal and takes its first lease, from synchronous code."""
     journal.create(stream=stream, events=events)
     return journal.take_lease(stream=stream)
+
+
+async def sooner_or_later(call, *, seconds=30):
+    """What a call gives, made again while the broker is away."""
+    deadline = time.monotonic() + patiently(seconds)
+    while True:
+        try:
+            return await call()
+        except BrokerUnavailable:
+            assert time.monotonic() < deadline
+            await asyncio.sleep(0.1)
 
 
 async def until(condition, *, seconds=10):

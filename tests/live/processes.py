@@ -7,6 +7,7 @@ thread only: on Linux they die with the thread that started them.
 
 import asyncio
 import contextlib
+import json
 import os
 import shutil
 import signal
@@ -144,6 +145,12 @@ class Stack:
         """Runs a command of the project on its stores, to the end; raises CalledProcessError."""
         environment = self.environment | {"PYTHONPATH": str(PROJECT)}
         subprocess.run([sys.executable, MANAGE, *arguments], env=environment, check=True, capture_output=True, timeout=60)
+
+    def new_people(self, count: int) -> Iterator[list[str]]:
+        """Id, token and API key of so many new users, whom no test knows; raises CalledProcessError."""
+        command = [sys.executable, "-m", "tests.live.people", str(count)]
+        made = subprocess.run(command, env=self.environment, cwd=PROJECT, check=True, capture_output=True)
+        return iter(json.loads(made.stdout))
 
     @property
     def living_workers(self) -> list[Child]:

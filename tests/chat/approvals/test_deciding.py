@@ -15,13 +15,13 @@ from chat.approvals.looking import listed, one, open_approvals
 from chat.approvals.payloads import sha256_of
 from chat.approvals.requesting import Item
 from chat.models import Approval, ApprovalStep, Run
-from chat.services import claiming, endings
 from chat.services.questions import message_stream
 from events import journal
 from events.exceptions import Conflict, Forbidden, Gone, NotFound, Unprocessable
 from events.models import DurableStream
 from tests.chat.approvals.conftest import PAY, SCHEMA, expire, feed_of, join, opened, people
 from tests.chat.conftest import journaled, run_of, types
+from tests.chat.services.conftest import claim, end
 from tests.patience import patiently
 
 pytestmark = pytest.mark.usefixtures("application")
@@ -258,15 +258,7 @@ def test_who_decides_while_another_does_and_the_run_ends_is_told_of_the_decision
             answer = pool.submit(decide_too)
             wait_for_a_lock()
             decide(caller=alice, approval_id=approval.pk, decision=YES)
-            claim = claiming.claim(message_id=message.pk, worker="w")
-            events = journaled(message)
-            endings.end(
-                message_id=message.pk,
-                conversation_id=message.conversation_id,
-                lease=claim.lease,
-                events=events,
-                ending=endings.CANCELLED,
-            )
+            end(message, claim(message).lease)
         assert told in answer.result(patiently(20))
 
 

@@ -17,7 +17,7 @@ from events.streams import Stream
 from events.topics.event import TopicEvent, stored
 from events.topics.grammar import parse_topic
 from realtime_project.serving.nats import EmbeddedNats
-from tests.events.conftest import a_backlog, a_durable_stream, note, notes, numbers, packed, seqs
+from tests.events.conftest import a_backlog, a_durable_stream, note, notes, numbers, packed, seqs, sooner_or_later
 from tests.patience import patiently
 from tests.proxies import Proxy
 from tests.wiping import wipe_nats
@@ -285,21 +285,13 @@ async def test_who_has_not_heard_that_all_was_deleted_takes_nothing_new_for_what
         # The first of them may find that there is nothing to write to.
         with contextlib.suppress(BrokerUnavailable):
             await broker.append([(stream, packed(n)) for n in range(10, 20)])
-    reading = await until_answered(lambda: read(other, stream, cursor))
+    reading = await sooner_or_later(lambda: read(other, stream, cursor))
     assert not reading.continuous
     assert {event.id.major for event in reading.events} & {cursor.major} == set()
-    [told] = await until_answered(lambda: other.append([(stream, packed(20))]))
+    [told] = await sooner_or_later(lambda: other.append([(stream, packed(20))]))
     assert told.major == reading.events[0].id.major
-    assert (await until_answered(lambda: other.heads([stream]))) == [told]
+    assert (await sooner_or_later(lambda: other.heads([stream]))) == [told]
     await other.close()
-
-
-async def until_answered(ask):
-    """What is answered once a stream that is gone has been made anew."""
-    async with asyncio.timeout(patiently(20)):
-        while True:
-            with contextlib.suppress(BrokerUnavailable):
-                return await ask()
 
 
 @pytest.mark.parametrize("text", ["", "a.b", "*", ">", "a b", "ä", "user_1-X", "~", "%2E"])

@@ -1,22 +1,16 @@
 """Three servers of NATS, every event on all of them, one of them killed."""
 
-import asyncio
-import time
-
 import pytest
 
 from events.broker.base import Appended, DurableAppend, OnceAppend
 from events.broker.nats import NatsBroker
 from events.event import START
-from events.exceptions import BrokerUnavailable
 from realtime_project.serving.binaries import nats_server
 from realtime_project.serving.process import Child
-from tests.events.conftest import a_backlog, a_durable_stream, note, notes, numbers, packed
+from tests.events.conftest import a_backlog, a_durable_stream, note, notes, numbers, packed, sooner_or_later
 from tests.live.processes import free_port
-from tests.patience import patiently
 
 COUNT = 60
-SECONDS = 30.0
 
 
 @pytest.fixture
@@ -39,17 +33,6 @@ def cluster(tmp_path):
     yield ",".join(f"nats://127.0.0.1:{port}" for port in ports), children
     for child in children:
         child.stop()
-
-
-async def sooner_or_later(call):
-    """What a call gives, made again while the broker is away."""
-    deadline = time.monotonic() + patiently(SECONDS)
-    while True:
-        try:
-            return await call()
-        except BrokerUnavailable:
-            assert time.monotonic() < deadline
-            await asyncio.sleep(0.1)
 
 
 async def test_one_of_three_is_killed_and_nothing_is_lost_or_doubled(cluster, settings):

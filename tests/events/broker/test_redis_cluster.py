@@ -1,7 +1,6 @@
 """A Redis Cluster that changes: a primary dies and its replica takes over, a slot moves to another server."""
 
 import asyncio
-import time
 from collections import Counter
 
 import pytest
@@ -14,7 +13,7 @@ from events.broker.redis_slots import ASKING, Plan, Slots
 from events.event import START
 from events.exceptions import BrokerUnavailable
 from tests.clusters import ValkeyCluster
-from tests.events.conftest import a_backlog, a_durable_stream, note, notes, numbers, packed, until
+from tests.events.conftest import a_backlog, a_durable_stream, note, notes, numbers, packed, sooner_or_later, until
 from tests.patience import patiently
 
 SECONDS = 30.0
@@ -37,17 +36,6 @@ async def broker(cluster):
     broker = RedisBroker(f"redis://127.0.0.1:{cluster.ports[1]}/0", is_cluster=True)
     yield broker
     await broker.close()
-
-
-async def sooner_or_later(call):
-    """What a call gives, made again while the broker is away."""
-    deadline = time.monotonic() + patiently(SECONDS)
-    while True:
-        try:
-            return await call()
-        except BrokerUnavailable:
-            assert time.monotonic() < deadline
-            await asyncio.sleep(0.1)
 
 
 def of_first(make):

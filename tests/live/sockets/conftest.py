@@ -1,15 +1,12 @@
 """People whom no other test knows: what others do on the same server, and what follows of it later, is not told to them."""
 
-import json
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
 
 from tests.live.conftest import Client
-from tests.live.processes import PROJECT, Stack
+from tests.live.processes import Stack
 
 PEOPLE = 40
 
@@ -22,24 +19,20 @@ class Guest(Client):
 
 
 @pytest.fixture(scope="package")
-def everybody(session_stack: Stack) -> Iterator[tuple[str, str]]:
-    made = subprocess.run(
-        [sys.executable, "-m", "tests.live.user_feed.people", str(PEOPLE)],
-        env=session_stack.environment,
-        cwd=PROJECT,
-        capture_output=True,
-        check=True,
-    )
-    return iter([(id, token) for id, token, _ in json.loads(made.stdout)])
+def everybody(session_stack: Stack) -> Iterator[list[str]]:
+    return session_stack.new_people(PEOPLE)
 
 
 @pytest.fixture
-def guest(stack: Stack, everybody: Iterator[tuple[str, str]]) -> Guest:
-    id, token = next(everybody)
-    return Guest(stack, token, id)
+def guests(stack: Stack, everybody: Iterator[list[str]]) -> Iterator[Guest]:
+    return (Guest(stack, token, id) for id, token, _ in everybody)
 
 
 @pytest.fixture
-def other_guest(stack: Stack, everybody: Iterator[tuple[str, str]]) -> Guest:
-    id, token = next(everybody)
-    return Guest(stack, token, id)
+def guest(guests: Iterator[Guest]) -> Guest:
+    return next(guests)
+
+
+@pytest.fixture
+def other_guest(guests: Iterator[Guest]) -> Guest:
+    return next(guests)

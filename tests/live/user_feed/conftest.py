@@ -1,15 +1,12 @@
 """One server for the tests of the user feed, with the settings that users meet unless they change them."""
 
-import json
-import subprocess
-import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 
 import pytest
 import pytest_asyncio
 
 from tests.live.conftest import USERS, Client, log_in
-from tests.live.processes import PROJECT, Stack
+from tests.live.processes import Stack
 from tests.live.user_feed.wire import Person, Publisher
 
 SLOT_SECONDS = 4.0
@@ -52,14 +49,7 @@ def feed_tokens(feed_stack: Stack) -> dict[str, str]:
 
 @pytest.fixture(scope="package")
 def everybody(feed_stack: Stack) -> Iterator[Person]:
-    made = subprocess.run(
-        [sys.executable, "-m", "tests.live.user_feed.people", str(PEOPLE)],
-        env=feed_stack.environment,
-        cwd=PROJECT,
-        capture_output=True,
-        check=True,
-    )
-    return iter([Person(*each) for each in json.loads(made.stdout)])
+    return (Person(*each) for each in feed_stack.new_people(PEOPLE))
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Many users at once: `python -m tests.live.user_feed.people <count>` prints a JSON list of [id, token, API key]."""
+"""Many users at once: `python -m tests.live.people <count>` prints a JSON list of [id, token, API key]."""
 
 import json
 import sys
