@@ -131,7 +131,7 @@ class ChatSettings(AppSettings):
     """A run whose worker has been silent for so long is ended, in seconds."""
 
     RUN_DRAIN_GRACE_SECONDS: float = 60.0
-    """How much longer a dead worker's run waits for an unreachable broker before it is ended, in seconds."""
+    """How much longer a dead worker's run waits to be ended for a broker that is away or takes no writes, in seconds."""
 
     RUN_DELTA_FLUSH_MS: int = 25
     """Longest time text waits before it is appended, in milliseconds; the first is appended at once."""

@@ -2,12 +2,14 @@
 
 A worker gives signs of life in Postgres and in the broker. It is dead only when both have been
 silent: a database or a broker that was away for a while must not end a living run. A sweeper
-trusts what it sees only after it has reached both stores itself for a while.
+trusts what it sees only after it has reached both stores itself for a while. The last words of
+the dead are in the broker alone: their runs wait for it, though not for ever.
 """
 
 import asyncio
 import logging
 import time
+import uuid
 
 from accounts.threads import in_thread
 from chat.conf import conf
@@ -46,6 +48,8 @@ class Sweep:
         self._broker = broker
         self._steady_since: float | None = None
         self._answered_at: float | None = None
+        self._waiting: dict[uuid.UUID, float] = {}
+        """Runs that could not be ended for want of the broker, and the monotonic time since when."""
 
     async def run_forever(self) -> None:
         """Sweeps until cancelled; a failed sweep is logged and tried again."""
@@ -66,16 +70,30 @@ class Sweep:
         for status, count in (await in_thread(runs.counts)).items():
             RUNS.labels(status).set(count)
         suspects = await in_thread(sweeping.suspects, silent_for=silence_seconds())
+        remaining = {suspect.message_id for suspect in suspects}
+        self._waiting = {message_id: since for message_id, since in self._waiting.items() if message_id in remaining}
         for suspect in await self._dead(suspects):
             taken = await in_thread(sweeping.take_over, suspect=suspect)
             if taken is not None:
-                if await in_thread(sweeping.resume, taken=taken):
-                    logger.warning("Run %s of the dead worker %s goes on elsewhere.", suspect.message_id, suspect.worker)
-                    continue
-                logger.warning("Ending run %s of the dead worker %s.", suspect.message_id, suspect.worker)
-                await end_run(self._broker, taken, CANCELLED if taken.stop_requested else WORKER_DIED)
+                await self._end(suspect, taken)
                 if self._steady_since is not None:
                     self._note_answers()
+
+    async def _end(self, suspect: Suspect, taken: TakenOver) -> None:
+        if await in_thread(sweeping.resume, taken=taken):
+            logger.warning("Run %s of the dead worker %s goes on elsewhere.", suspect.message_id, suspect.worker)
+            return
+        logger.warning("Ending run %s of the dead worker %s.", suspect.message_id, suspect.worker)
+        ending = CANCELLED if taken.stop_requested else WORKER_DIED
+        try:
+            await end_run(self._broker, taken, ending, needs_broker=True)
+        except BrokerUnavailable as error:
+            # It answers, and yet cannot be written to, or it went away just now.
+            self._steady_since = None
+            if self._waits(suspect):
+                logger.warning("Run %s waits for the broker, which may hold its last words: %s", suspect.message_id, error)
+                return
+            await end_run(self._broker, taken, ending)
 
     async def _dead(self, suspects: list[Suspect]) -> list[Suspect]:
         """Those whose workers are silent in the broker too, or whose broker has been away for too long to wait."""
@@ -84,11 +102,15 @@ class Sweep:
             await self._broker.ping()
         except BrokerUnavailable:
             self._steady_since = None
-            patience = silence_seconds() + conf.RUN_DRAIN_GRACE_SECONDS
-            return [suspect for suspect in suspects if suspect.silent > patience]
+            return [suspect for suspect in suspects if not self._waits(suspect)]
         if self._note_answers() < 2 * beat_seconds():
             return []
         return [suspect for suspect, living in zip(suspects, alive, strict=True) if not living]
+
+    def _waits(self, suspect: Suspect) -> bool:
+        """Whether a run whose broker cannot be reached, or not written to, is not given up yet."""
+        now = time.monotonic()
+        return now - self._waiting.setdefault(suspect.message_id, now) < conf.RUN_DRAIN_GRACE_SECONDS
 
     def _note_answers(self) -> float:
         """Notes that both stores answer now; for how many seconds they have done so without a pause.
@@ -110,11 +132,14 @@ def lease_name(worker: str) -> str:
     return f"worker:{worker}"
 
 
-async def end_run(broker: BaseBroker, taken: TakenOver, ending: Ending) -> None:
-    """Ends a run under a lease of our own, with all the text that broker and journal hold together."""
+async def end_run(broker: BaseBroker, taken: TakenOver, ending: Ending, *, needs_broker: bool = False) -> None:
+    """Ends a run under a lease of our own, with all the text that broker and journal hold together.
+
+    Without the broker with what the journal has; when it `needs_broker`, it raises `BrokerUnavailable`, and nothing has ended.
+    """
     stream = message_stream(taken.message_id)
     try:
-        events = await _whole(broker, taken)
+        events = await _whole(broker, taken, needs_broker)
         added = await in_thread(
             endings.end,
             message_id=taken.message_id,
@@ -136,10 +161,12 @@ async def end_run(broker: BaseBroker, taken: TakenOver, ending: Ending) -> None:
         logger.warning("The broker did not hear of the end of run %s; readers find it in the journal.", taken.message_id)
 
 
-async def _whole(broker: BaseBroker, taken: TakenOver) -> list[Event]:
+async def _whole(broker: BaseBroker, taken: TakenOver, needs_broker: bool) -> list[Event]:
     stream = message_stream(taken.message_id)
     try:
         return await drain(broker, stream=stream, lease=taken.lease)
     except BrokerUnavailable:
+        if needs_broker:
+            raise
         logger.warning("Ending run %s without the broker: text of its last moments may be lost.", taken.message_id)
         return await in_thread(journal.read, stream, START)

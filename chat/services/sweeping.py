@@ -21,23 +21,21 @@ DEAD = " (dead)"
 
 @dataclass(frozen=True, slots=True)
 class Suspect:
-    """A running run whose worker has not written here for `silent` seconds."""
+    """A running run whose worker has not written here for a while."""
 
     message_id: uuid.UUID
     worker: str
-    silent: float
 
 
 def suspects(*, silent_for: float) -> list[Suspect]:
     """Running runs whose workers have been silent for so many seconds, by the database's clock."""
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT r.message_id, r.worker, EXTRACT(EPOCH FROM now() - COALESCE(w.beat_at, r.started_at)) "
-            "FROM chat_run r LEFT JOIN chat_worker w ON w.name = r.worker "
+            "SELECT r.message_id, r.worker FROM chat_run r LEFT JOIN chat_worker w ON w.name = r.worker "
             "WHERE r.status = 'running' AND COALESCE(w.beat_at, r.started_at) < now() - make_interval(secs => %s)",
             [silent_for],
         )
-        return [Suspect(message_id, worker, float(silent)) for message_id, worker, silent in cursor.fetchall()]
+        return [Suspect(message_id, worker) for message_id, worker in cursor.fetchall()]
 
 
 def take_over(*, suspect: Suspect) -> TakenOver | None:

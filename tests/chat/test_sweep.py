@@ -5,6 +5,7 @@ import time
 from datetime import timedelta
 
 import pytest
+import redis
 from django.utils import timezone
 
 from accounts.threads import in_thread
@@ -128,27 +129,78 @@ async def test_a_sweep_trusts_its_eyes_only_after_a_while(alice, broker, setting
     assert time.monotonic() - began >= 2 * settings.RUN_LEASE_SECONDS / 5
 
 
-async def test_with_the_broker_away_a_run_waits_for_the_grace_time(alice, settings):
-    settings.RUN_LEASE_SECONDS, settings.RUN_DRAIN_GRACE_SECONDS = 15.0, 60.0
-    away = RedisBroker("redis://127.0.0.1:1/0")
+@pytest.fixture
+async def away():
+    """A broker that cannot be reached."""
+    broker = RedisBroker("redis://127.0.0.1:1/0")
+    yield broker
+    await broker.close()
+
+
+@pytest.fixture
+def full(redis_url):
+    """Has the broker refuse every write; called with False it takes them again."""
+    with redis.Redis.from_url(redis_url) as client:
+        yield lambda is_full=True: client.config_set("maxmemory", "1mb" if is_full else 0)
+        client.config_set("maxmemory", 0)
+
+
+async def test_with_the_broker_away_a_run_waits_for_the_grace_time(alice, away, settings):
+    message = await claimed(alice)
     sweep = Sweep(broker=away)
     sweep._steady_since = time.monotonic() - 1000
-    waits, ends = await claimed(alice, seconds_ago=65), await claimed(alice, seconds_ago=75)
+    for _ in range(2):
+        await sweep.sweep()
+        assert await status(message) == "running"
+        # It has to become steady anew.
+        assert sweep._steady_since is None
+    settings.RUN_DRAIN_GRACE_SECONDS = 0.0
     await sweep.sweep()
-    assert (await status(waits), await status(ends)) == ("running", "failed")
-    # It has to become steady anew.
-    assert sweep._steady_since is None
-    await away.close()
+    assert await status(message) == "failed"
 
 
-async def test_a_run_ended_without_the_broker_keeps_what_was_journaled(alice, settings):
-    message = await claimed(alice, seconds_ago=1000, said="so far")
-    away = RedisBroker("redis://127.0.0.1:1/0")
+async def test_the_grace_time_of_a_run_does_not_begin_before_its_worker_is_silent(alice, away, settings):
+    sweep = Sweep(broker=away)
+    first = await claimed(alice)
+    await sweep.sweep()
+    second = await claimed(alice)
+    settings.RUN_DRAIN_GRACE_SECONDS = time.monotonic() - sweep._waiting[first.pk]
+    await sweep.sweep()
+    assert (await status(first), await status(second)) == ("failed", "running")
+    assert sweep._waiting.keys() == {first.pk, second.pk}
+    await sweep.sweep()
+    assert sweep._waiting.keys() == {second.pk}, "what has ended is forgotten"
+
+
+async def test_a_run_ended_without_the_broker_keeps_what_was_journaled(alice, away, settings):
+    settings.RUN_DRAIN_GRACE_SECONDS = 0.0
+    message = await claimed(alice, said="so far")
     await Sweep(broker=away).sweep()
     run = await in_thread(run_of, message)
     assert (run.status, run.message.text) == ("failed", "")
     assert types(await in_thread(journaled, message)) == ["run.started", "run.failed"]
-    await away.close()
+
+
+async def test_a_broker_that_answers_and_takes_no_writes_is_waited_for_as_well(steady, alice, full):
+    message = await claimed(alice, said="so far")
+    full()
+    for _ in range(2):
+        await steady.sweep()
+        assert await status(message) == "running"
+        steady._steady_since = time.monotonic() - 1000
+    full(False)
+    await steady.sweep()
+    run = await in_thread(run_of, message)
+    assert (run.status, run.message.text) == ("failed", "so far")
+    assert types(await in_thread(journaled, message)) == ["run.started", "text.start", "text.delta", "text.end", "run.failed"]
+
+
+async def test_a_broker_that_takes_no_writes_is_not_waited_for_for_ever(steady, alice, full, settings):
+    settings.RUN_DRAIN_GRACE_SECONDS = 0.0
+    message = await claimed(alice, said="so far")
+    full()
+    await steady.sweep()
+    assert await status(message) == "failed"
 
 
 async def test_many_sweeps_at_once_end_a_run_once(alice, broker):

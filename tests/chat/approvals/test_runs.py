@@ -218,7 +218,7 @@ async def test_a_worker_that_dies_between_decision_and_call_is_followed_by_anoth
     await decided(alice, approval)
     # Claimed by a worker that does nothing more.
     await in_thread(claiming.claim, message_id=message.pk, worker="dead")
-    taken = await in_thread(sweeping.take_over, suspect=sweeping.Suspect(message.pk, "dead", 100.0))
+    taken = await in_thread(sweeping.take_over, suspect=sweeping.Suspect(message.pk, "dead"))
     assert await in_thread(sweeping.resume, taken=taken)
     run, _ = await finished(runner, message)
     assert counting.paid == [PAY]
@@ -236,7 +236,7 @@ async def test_a_worker_that_dies_after_the_call_is_followed_by_another_that_doe
     )
     assert result.ok
     assert claim.decided["call_1"].status == "approved"
-    taken = await in_thread(sweeping.take_over, suspect=sweeping.Suspect(message.pk, "dead", 100.0))
+    taken = await in_thread(sweeping.take_over, suspect=sweeping.Suspect(message.pk, "dead"))
     assert await in_thread(sweeping.resume, taken=taken)
     run, events = await finished(runner, message)
     assert counting.paid == [PAY]
@@ -250,7 +250,7 @@ async def test_a_worker_that_wakes_up_too_late_makes_no_call(runner, alice, appl
     message, (approval,) = await waiting(runner, alice)
     await decided(alice, approval)
     claim = await in_thread(claiming.claim, message_id=message.pk, worker="asleep")
-    taken = await in_thread(sweeping.take_over, suspect=sweeping.Suspect(message.pk, "asleep", 100.0))
+    taken = await in_thread(sweeping.take_over, suspect=sweeping.Suspect(message.pk, "asleep"))
     if given_away:
         assert await in_thread(sweeping.resume, taken=taken)
     else:
@@ -294,7 +294,7 @@ async def test_a_run_is_not_given_to_workers_for_ever(runner, alice, application
     resumed = []
     for _ in range(3):
         await in_thread(claiming.claim, message_id=message.pk, worker="dead")
-        taken = await in_thread(sweeping.take_over, suspect=sweeping.Suspect(message.pk, "dead", 100.0))
+        taken = await in_thread(sweeping.take_over, suspect=sweeping.Suspect(message.pk, "dead"))
         resumed.append(await in_thread(sweeping.resume, taken=taken))
     assert resumed == [True, True, False]
 
@@ -307,7 +307,7 @@ async def test_a_worker_that_died_in_the_middle_of_words_after_an_approval_is_an
     (driving,) = runner._driving.values()
     # It loses its lease to the sweep, as when it seems dead.
     worker = (await in_thread(run_of, message)).worker
-    taken = await in_thread(sweeping.take_over, suspect=sweeping.Suspect(message.pk, worker, 100.0))
+    taken = await in_thread(sweeping.take_over, suspect=sweeping.Suspect(message.pk, worker))
     assert await in_thread(sweeping.resume, taken=taken)
     driving.cancel()
     await asyncio.wait([driving])

@@ -115,7 +115,7 @@ async def handed_on(caller, job, *, before):
     """A worker claims the job, does what `before(claim)` does, and dies; the job is given to another."""
     claim = await in_thread(claiming.claim, message_id=job.pk, worker="dead")
     await before(claim)
-    taken = await in_thread(sweeping.take_over, suspect=sweeping.Suspect(job.pk, "dead", 100.0))
+    taken = await in_thread(sweeping.take_over, suspect=sweeping.Suspect(job.pk, "dead"))
     return await in_thread(sweeping.resume, taken=taken)
 
 
@@ -145,7 +145,7 @@ async def test_what_was_to_be_made_without_asking_is_made_once_by_whoever_goes_o
 async def test_a_worker_that_was_given_up_does_nothing_more(here, alice):
     job = await begun(alice)
     claim = await in_thread(claiming.claim, message_id=job.pk, worker="slow")
-    await in_thread(sweeping.take_over, suspect=sweeping.Suspect(job.pk, "slow", 100.0))
+    await in_thread(sweeping.take_over, suspect=sweeping.Suspect(job.pk, "slow"))
     with pytest.raises(LeaseLost):
         await in_thread(claiming.keep_continuation, claim=claim, continuation={})
 
