@@ -137,6 +137,7 @@ class TailTold(serializers.Serializer[Any]):
     thought = serializers.CharField()
     sources = serializers.ListField(child=serializers.DictField())
     tool_calls = serializers.ListField(child=serializers.DictField())
+    last_event_id = serializers.CharField(help_text="Up to here; a cursor.")
     last_heartbeat_at = serializers.DateTimeField(allow_null=True)
     error = FailureTold(allow_null=True)
 

@@ -17,7 +17,8 @@ from chat.snapshot import Snapshot
 from chat.sweep import end_run
 from events import journal
 from events.broker.connect import connect
-from events.event import START, Event
+from events.event import START, Event, EventId
+from events.exceptions import Unavailable
 from events.log import Log
 from events.pending import Pending, provides_pending
 
@@ -25,15 +26,24 @@ TOOL_CALL_FIELDS = frozenset({"call_id", "name", "arguments", "arguments_truncat
 TOOL_RESULT_FIELDS = frozenset({"call_id", "name", "status", "content", "content_truncated", "error", "execution_id"})
 
 
-def tail(*, caller: Caller, message_id: uuid.UUID) -> dict[str, Any]:
-    """The state of an answer now; raises `NotFound`."""
+def tail(*, caller: Caller, message_id: uuid.UUID, cursor: EventId = START) -> dict[str, Any]:
+    """The state of an answer now, up to `last_event_id`.
+
+    Raises `NotFound`, and `Unavailable` when it goes on and cannot be told up to the cursor now: a broker that is away, or was
+    emptied, may have told somebody who polls more than the journal has yet.
+    """
     message = conversations.message_of(caller=caller, message_id=message_id)
     run = message.run
     if run.status in Run.OPEN:
-        snapshot = Snapshot.of(read_all(message_id))
+        events = read_all(message_id)
+        head = events[-1].id if events else START
+        if head < cursor:
+            raise Unavailable(f"Of this answer, event {cursor.major} cannot be read just now. Try again shortly.")
+        snapshot = Snapshot.of(events)
         response, thought = "".join(snapshot.text), "".join(snapshot.thought)
         sources, tool_calls = snapshot.sources, snapshot.tool_calls
     else:
+        head = EventId(run.head, 0)
         response, thought, sources, tool_calls = message.text, message.thought, message.sources, message.tool_calls
     beat = Worker.objects.filter(name=run.worker).values_list("beat_at", flat=True).first()
     return {
@@ -43,6 +53,7 @@ def tail(*, caller: Caller, message_id: uuid.UUID) -> dict[str, Any]:
         "thought": thought,
         "sources": sources,
         "tool_calls": tool_calls,
+        "last_event_id": str(head.major),
         "last_heartbeat_at": beat.isoformat() if beat else None,
         "error": {"code": run.error_code, "message": run.error, "retryable": run.retryable} if run.error_code else None,
     }

@@ -1,10 +1,12 @@
 """Opening an answer's stream in some dialect, wherever its events still are."""
 
+import uuid
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
+from rest_framework.request import Request
 
 from accounts.authentication import authenticate
 from accounts.caller import Caller
@@ -32,7 +34,7 @@ async def resume(request: HttpRequest, message_id: str, *, dialect: Encoder, loc
     caller = await authenticate(scope)
     id_ = parse_id(message_id, what="message_id")
     message = await in_thread(conversations.message_of, caller=caller, message_id=id_)
-    cursor = _cursor(request, message)
+    cursor = cursor_of(request, id_)
     return await guarded(scope, caller, lambda: follow(message, cursor, dialect=dialect, location=location))
 
 
@@ -68,10 +70,10 @@ async def follow(message: Message, cursor: EventId, *, dialect: Encoder, locatio
     return response
 
 
-def _cursor(request: HttpRequest, message: Message) -> EventId:
+def cursor_of(request: HttpRequest | Request, message_id: uuid.UUID) -> EventId:
     """The header wins; anything but digits means everything (S0)."""
     text = request.headers.get("Last-Event-ID") or request.GET.get("last_event_id") or ""
-    return parse_cursor(questions.message_stream(message.pk), text) or START
+    return parse_cursor(questions.message_stream(message_id), text) or START
 
 
 async def _take_slot(caller: Caller) -> Slot | None:

@@ -29,7 +29,7 @@ from chat.dialects.docsgpt import DocsGPTDialect
 from chat.serializers import QuestionSerializer, first_error
 from chat.services import answers, questions
 from chat.told import StoppedTold, TailTold
-from chat.views.following import follow, resume
+from chat.views.following import cursor_of, follow, resume
 from events.event import START
 from events.exceptions import InvalidRequest
 from events.paging import parse_id
@@ -113,11 +113,15 @@ class TailView(APIView):
 
     error_shape = "success"
 
-    @extend_schema(summary="Look at an answer", responses=TailTold)
+    @extend_schema(
+        summary="Look at an answer",
+        parameters=[LAST_EVENT_ID, LAST_EVENT_ID_IN_QUERY],
+        responses={200: TailTold, 503: "The cursor is of more than can be read just now."},
+    )
     def get(self, request: Request, message_id: str) -> Response:
         """See S0."""
         id_ = parse_id(message_id, what="message_id")
-        return Response(answers.tail(caller=caller_of(request), message_id=id_))
+        return Response(answers.tail(caller=caller_of(request), message_id=id_, cursor=cursor_of(request, id_)))
 
 
 class StopView(APIView):

@@ -12,8 +12,8 @@ from chat.services.questions import message_stream
 from events import journal
 from events.broker.base import Appended
 from events.broker.connect import connect
-from events.event import START
-from events.exceptions import NotFound
+from events.event import START, EventId
+from events.exceptions import NotFound, Unavailable
 from events.models import DurableStream
 from events.retention import prune_journal
 from tests.chat.conftest import answered, ask, asked, ended, journaled, texts, types, until
@@ -22,8 +22,8 @@ from tests.chat.raw_engine import ALIAS, RawEngine
 pytestmark = pytest.mark.usefixtures("stores")
 
 
-async def tail(caller, message):
-    return await in_thread(answers.tail, caller=caller, message_id=message.pk)
+async def tail(caller, message, after=0):
+    return await in_thread(answers.tail, caller=caller, message_id=message.pk, cursor=EventId(after, 0))
 
 
 async def test_the_tail_tells_a_running_answer_so_far(runner, alice, bob, settings, monkeypatch):
@@ -51,6 +51,7 @@ async def test_the_tail_tells_a_running_answer_so_far(runner, alice, bob, settin
         "thought": "hm",
         "sources": [{"title": "T", "text": "t"}],
         "tool_calls": [],
+        "last_event_id": str(len(await in_thread(journaled, message))),
         "last_heartbeat_at": None,
         "error": None,
     }
@@ -61,8 +62,13 @@ async def test_the_tail_tells_a_running_answer_so_far(runner, alice, bob, settin
     assert (await tail(alice, message))["response"] == "one two"
 
 
-async def test_the_tail_includes_what_only_the_broker_has_yet(runner, alice, settings):
+@pytest.fixture
+def slow_journal(settings):
+    """To be named before `runner`, whose first pause begins with it."""
     settings.JOURNAL_FLUSH_MS = 60_000
+
+
+async def test_the_tail_includes_what_only_the_broker_has_yet(slow_journal, runner, alice):
     message = await asked(alice, {"text": "so far"}, {"hang": True})
     await runner.answer(message.pk)
     await until(lambda: texts(answers.read_all(message.pk)) == "so far")
@@ -70,6 +76,25 @@ async def test_the_tail_includes_what_only_the_broker_has_yet(runner, alice, set
     assert (await tail(alice, message))["response"] == "so far"
     await in_thread(runs.request_stop, caller=alice, message_id=message.pk)
     await ended(message)
+
+
+async def test_who_polls_with_a_cursor_is_never_told_less_than_before(slow_journal, runner, alice, settings):
+    message = await asked(alice, {"text": "so far"}, {"hang": True})
+    await runner.answer(message.pk)
+    await until(lambda: texts(answers.read_all(message.pk)) == "so far")
+    head = int((await tail(alice, message))["last_event_id"])
+    assert (await tail(alice, message, head))["response"] == "so far"
+    url, settings.REDIS_URL = settings.REDIS_URL, "redis://127.0.0.1:1/0"
+    # The journal has only the beginning.
+    assert (await tail(alice, message, 1))["last_event_id"] == "1"
+    with pytest.raises(Unavailable, match=f"event {head} cannot be read just now"):
+        await tail(alice, message, head)
+    settings.REDIS_URL = url
+    assert (await tail(alice, message, head))["response"] == "so far"
+    await in_thread(runs.request_stop, caller=alice, message_id=message.pk)
+    await ended(message)
+    # It is over: more than this there will not be.
+    assert (await tail(alice, message, head + 1000))["response"] == "so far"
 
 
 async def test_all_is_told_of_an_answer_whose_end_the_broker_never_heard_of(runner, alice):

@@ -137,7 +137,20 @@ async def test_a_stop_ends_the_stream_and_keeps_the_text(working, alice, alice_c
     again = await alice_client.post(address(message, "stop"))
     assert (again.status, again.json()["status"]) == (202, "cancelled")
     tail = (await alice_client.get(address(message, "tail"))).json()
-    assert (tail["status"], tail["response"]) == ("cancelled", "so far")
+    assert (tail["status"], tail["response"], tail["last_event_id"]) == ("cancelled", "so far", frames[-1]["_id"])
+
+
+async def test_who_polls_with_a_cursor_beyond_what_can_be_read_is_told_to_come_back(working, alice, alice_client):
+    message = await asked(alice, {"text": "so far"}, {"hang": True})
+    await until(lambda: texts(journaled(message)) == "so far")
+    for headers, query in (({"Last-Event-ID": "1000"}, ""), ({}, "?last_event_id=1000")):
+        refused = await alice_client.get(address(message, "tail") + query, headers=headers)
+        assert (refused.status, refused.json()["code"], refused.headers["retry-after"]) == (503, "unavailable", "2")
+    for cursor in ("1", "of another server"):
+        found = await alice_client.get(address(message, "tail"), headers={"Last-Event-ID": cursor})
+        assert found.json()["response"] == "so far"
+    await alice_client.post(address(message, "stop"))
+    await ended(message)
 
 
 async def test_the_same_key_gives_the_same_answer(working, alice_client):

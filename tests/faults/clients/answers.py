@@ -89,15 +89,16 @@ class Asker:
         self.reconnects += source.connections - 1
 
     async def _poll(self, message_id: str) -> None:
-        """`tail`, as a client without streams does: what it once said stays said."""
+        """`tail`, as a client without streams does, with its cursor: what it once said stays said."""
         caller = Caller(self.caller.fronts, self.caller.person, self._chance, self.caller.statuses)
         reading = Reading(f"poller of {self.caller.person.name}", self.caller.person.name, message_id)
-        so_far = ""
+        so_far, cursor = "", "0"
         while True:
-            tail: dict[str, Any] = (await caller.until("GET", f"/api/messages/{message_id}/tail")).json()
+            headers = {"Last-Event-ID": cursor}
+            tail: dict[str, Any] = (await caller.until("GET", f"/api/messages/{message_id}/tail", headers=headers)).json()
             if not tail["response"].startswith(so_far):
                 self._ledger.strays.append(f"the poller of {message_id} saw {so_far[-40:]!r}, then {tail['response'][-40:]!r}")
-            so_far = tail["response"]
+            so_far, cursor = tail["response"], tail["last_event_id"]
             if tail["status"] in TERMINAL:
                 reading.parts += [(1, "text", so_far), (2, "end", tail["status"])]
                 self._ledger.readings.append(reading)
