@@ -255,6 +255,8 @@ class TestDoorbells:
             await listener.add(gone)
             await listener.add(kept)
             listening = asyncio.create_task(bells(listener, heard))
+            # Each server of a cluster tells in its own time that they were added.
+            await until(lambda: {gone.name, kept.name} <= set(heard))
             await listener.remove(gone)
             # One after the other: who hears that this one was added has been taken from the other.
             await listener.add(after)
