@@ -89,6 +89,22 @@ def test_thought_and_sources_are_shown_apart(visit: Visit) -> None:
     expect(answer(page).locator(".source-text")).to_have_text("What it says.")
 
 
+def test_what_somebody_has_opened_stays_open_when_the_answer_is_rendered(visit: Visit) -> None:
+    page = visit().page
+    source = {"title": "A book", "text": "What it says.", "url": "https://books.test/1"}
+    ask(page, script({"reasoning": "Let me see."}, {"sources": [source]}, {"text": "**Done.**"}, {"pause": 5}))
+    wait_for_text(page, "Done.")
+    for summary in ("What it thought", "Sources"):
+        answer(page).get_by_text(summary).click()
+    assert answer(page).get_attribute("data-status") == "running"
+    wait_for(page, "completed")
+    expect(answer(page).locator("strong")).to_have_text("Done.")
+    expect(answer(page).locator("details[open]")).to_have_count(2)
+    expect(answer(page).get_by_role("link", name="A book")).to_be_visible()
+    answer(page).get_by_text("What it thought").click()
+    expect(answer(page).locator("details[open]")).to_have_count(1)
+
+
 def test_stop_ends_the_answer_and_keeps_its_text(visit: Visit) -> None:
     page = visit().page
     ask(page, script({"text": "The beginning. "}, {"hang": True}))

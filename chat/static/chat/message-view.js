@@ -98,6 +98,8 @@ export class MessageView {
     this._onRetry = onRetry;
     /** @type {Map<string, HTMLElement>} Parts that most messages lack, made when they are first needed. */
     this._parts = new Map();
+    /** @type {Set<string>} Those that somebody has opened: they stay open when they are made anew. */
+    this._opened = new Set();
     this.element = make("li", `message ${message.role}`);
     this.element.append(make("span", "visually-hidden", message.role === "user" ? "You asked:" : "Answer:"));
     this._body = make("div", "text");
@@ -233,6 +235,7 @@ export class MessageView {
     let part = this._parts.get(name);
     if (!part) {
       part = make(tag, `part ${name}`);
+      if (part instanceof HTMLDetailsElement) part.open = this._opened.has(name);
       fill?.(part);
       this._parts.set(name, part);
       const order = ["thought", "tools", "TEXT", "approvals", "sources", "status", "error"];
@@ -244,7 +247,9 @@ export class MessageView {
 
   /** @param {string} name */
   _removePart(name) {
-    this._parts.get(name)?.remove();
+    const part = this._parts.get(name);
+    if (part instanceof HTMLDetailsElement) this._opened[part.open ? "add" : "delete"](name);
+    part?.remove();
     this._parts.delete(name);
   }
 }
