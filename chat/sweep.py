@@ -49,7 +49,7 @@ class Sweep:
         self._steady_since: float | None = None
         self._answered_at: float | None = None
         self._waiting: dict[uuid.UUID, float] = {}
-        """Runs that could not be ended for want of the broker, and the monotonic time since when."""
+        """Runs that could not be ended yet, and the monotonic time since when that was tried."""
 
     async def run_forever(self) -> None:
         """Sweeps until cancelled; a failed sweep is logged and tried again."""
@@ -86,14 +86,11 @@ class Sweep:
         logger.warning("Ending run %s of the dead worker %s.", suspect.message_id, suspect.worker)
         ending = CANCELLED if taken.stop_requested else WORKER_DIED
         try:
-            await end_run(self._broker, taken, ending, needs_broker=True)
+            await end_run(self._broker, taken, ending, needs_broker=self._waits(suspect))
         except BrokerUnavailable as error:
             # It answers, and yet cannot be written to, or it went away just now.
             self._steady_since = None
-            if self._waits(suspect):
-                logger.warning("Run %s waits for the broker, which may hold its last words: %s", suspect.message_id, error)
-                return
-            await end_run(self._broker, taken, ending)
+            logger.warning("Run %s waits for the broker, which may hold its last words: %s", suspect.message_id, error)
 
     async def _dead(self, suspects: list[Suspect]) -> list[Suspect]:
         """Those whose workers are silent in the broker too, or whose broker has been away for too long to wait."""
