@@ -245,3 +245,12 @@ def expects_console_errors() -> None:
 def script(*steps: dict[str, Any]) -> str:
     """A question that tells the scripted engine what to answer."""
     return "!script " + json.dumps(list(steps))
+
+
+def until(page: Page, holds: Callable[[], object], what: str, *, seconds: float = 10) -> None:
+    """Waits while the browser goes on; fails with `what` that was waited for."""
+    for _ in range(int(patiently(seconds) / 0.05)):
+        if holds():
+            return
+        page.wait_for_timeout(50)  # also lets the browser's words arrive here
+    raise AssertionError(f"waited {seconds:g} s in vain for {what}")

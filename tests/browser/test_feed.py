@@ -4,14 +4,12 @@ import re
 import time
 import urllib.request
 from collections import Counter
-from collections.abc import Callable
 
 import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
-from tests.browser.conftest import Publisher, Visit, Visitor, script
+from tests.browser.conftest import Publisher, Visit, Visitor, script, until
 from tests.browser.cuttable import CuttableNetwork
-from tests.patience import patiently
 
 pytestmark = pytest.mark.browser
 
@@ -71,14 +69,6 @@ def open_feeds(server: str) -> float:
     with urllib.request.urlopen(f"{server}/metrics", timeout=5) as response:
         found = re.search(r'^throughline_open_feeds\{kind="user"\} (\S+)$', response.read().decode(), re.MULTILINE)
     return float(found[1]) if found else 0.0
-
-
-def until(page: Page, holds: Callable[[], object], what: str, *, seconds: float = 10) -> None:
-    for _ in range(int(patiently(seconds) / 0.05)):
-        if holds():
-            return
-        page.wait_for_timeout(50)  # also lets the browser's words arrive here
-    raise AssertionError(f"waited {seconds:g} s in vain for {what}")
 
 
 def leading(pages: list[Page]) -> Page:
