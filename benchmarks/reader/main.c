@@ -34,10 +34,12 @@
 #include <unistd.h>
 
 #define READ_ROOM (512 * 1024)
+#define PATIENCE_NS (options.again ? 10000000000LL : 2000000000LL) /* a server that takes readers back is late with others */
 
 struct options options = {.opening = 64, .acks = -1, .path = "/", .headers = "", .seconds = 600};
 static int poller, next_to_open;
 static char input[READ_ROOM];
+static int64_t final_since;
 
 /* ---- connections ------------------------------------------------------------------------ */
 
@@ -146,7 +148,7 @@ static bool take_command(void) {
     ssize_t length = read(0, line, sizeof line - 1);
     if (length <= 0) return false;
     line[length] = 0;
-    if (sscanf(line, "last %u", &final_number) == 1) final_known = true;
+    if (sscanf(line, "last %u", &final_number) == 1) final_since = now_ns(), final_known = true;
     return true;
 }
 
@@ -154,7 +156,9 @@ static bool finished(int64_t now) {
     uint32_t wanted = options.until ? options.until : final_known ? final_number : 0;
     if (next_to_open == options.readers && !living) return true;
     if (wanted && next_to_open == options.readers && !opening && passed_by_all >= wanted) return true;
-    if (final_known && now - totals.last > 2000000000LL && now - totals.started > 2000000000LL) return true;
+    /* What has not come in a while after the last was published is taken as lost; but who is away has it still to come. */
+    int64_t quiet_since = totals.last > final_since ? totals.last : final_since;
+    if (final_known && !away() && now - quiet_since > PATIENCE_NS) return true;
     return now - totals.started > options.seconds * 1e9;
 }
 

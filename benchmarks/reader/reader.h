@@ -75,6 +75,7 @@ void report(void);
 /* reconnecting.c */
 void lose(struct reader *r, int64_t now);
 void note_open(struct reader *r);
+int away(void);
 int next_to_reopen(int64_t now);
 const char *path_again(const struct reader *r, const char *path);
 int cursor_header(const struct reader *r, char *to, size_t room);

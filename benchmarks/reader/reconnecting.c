@@ -35,6 +35,11 @@ void note_open(struct reader *r) {
     fflush(stdout);
 }
 
+/* How many are cut off and not back. */
+int away(void) {
+    return lost;
+}
+
 /* The next reader whose pause is over, or -1. */
 int next_to_reopen(int64_t now) {
     static int at;
@@ -73,6 +78,6 @@ static void copy_member(struct reader *r, const char *text, size_t length, const
 void note_cursor(struct reader *r, const char *text, size_t length) {
     if (memmem(text, length, "\"n\":", 4))
         copy_member(r, text, length, "\"id\":\"");
-    else
+    else if (!*r->cursor)
         copy_member(r, text, length, "\"cursor\":\"");
 }
