@@ -5,12 +5,14 @@ import threading
 import time
 from collections import OrderedDict
 from concurrent.futures import Future
+from functools import partial
 
 from accounts.caller import Caller
 from accounts.conf import conf
 from accounts.credentials import Credential
 from accounts.digests import digest
-from accounts.threads import in_thread, submit
+from accounts.look_ups import look_ups
+from accounts.threads import in_thread
 from accounts.verification import verify
 
 
@@ -68,21 +70,29 @@ class RecentCallers:
             return future, True
 
     def look_up(self, key: str, credential: Credential, future: Future[Caller | None]) -> None:
-        """Verify `credential` and settle `future` with the outcome, whatever it is."""
-        started = time.monotonic()
+        """Verify `credential` in this thread and settle `future` with the outcome, whatever it is."""
+        deadline, answer = self._deadline(), Future[Caller | None]()
         try:
-            caller = verify(credential, path="")
+            answer.set_result(verify(credential, path=""))
         except BaseException as error:  # not swallowed: every waiter gets it
+            answer.set_exception(error)
+        self._take(key, deadline, future, answer)
+
+    def look_up_soon(self, key: str, credential: Credential, future: Future[Caller | None]) -> None:
+        """The same on a shared thread, together with others."""
+        look_ups.ask(credential).add_done_callback(partial(self._take, key, self._deadline(), future))
+
+    def _deadline(self) -> float:
+        return time.monotonic() + conf.CALLER_CACHE_SECONDS
+
+    def _take(self, key: str, deadline: float, future: Future[Caller | None], answer: Future[Caller | None]) -> None:
+        error = answer.exception()
+        if error is None:
+            self._settle(key, answer.result(), deadline=deadline)
+            future.set_result(answer.result())
+        else:
             self._settle(key)
             future.set_exception(error)
-        else:
-            self._settle(key, caller, deadline=started + conf.CALLER_CACHE_SECONDS)
-            future.set_result(caller)
-
-    def abandon(self, key: str, future: Future[Caller | None], error: BaseException) -> None:
-        """End a look-up that could not even begin."""
-        self._settle(key)
-        future.set_exception(error)
 
     def _settle(self, key: str, caller: Caller | None = None, *, deadline: float = 0.0) -> None:
         with self._lock:
@@ -121,8 +131,5 @@ async def afind_caller(credential: Credential, *, path: str) -> Caller | None:
         return caller
     future, is_new = recent_callers.join(key)
     if is_new:
-        try:
-            submit(recent_callers.look_up, key, credential, future)
-        except RuntimeError as error:  # the threads are shutting down
-            recent_callers.abandon(key, future, error)
+        recent_callers.look_up_soon(key, credential, future)
     return await asyncio.wrap_future(future)

@@ -1,36 +1,54 @@
-"""Who a session cookie belongs to, with the rules of `django.contrib.auth.get_user`."""
+"""Who session cookies belong to, with the rules of `django.contrib.auth.get_user`."""
 
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
 from django.conf import settings
-from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY, load_backend
+from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
+from django.contrib.sessions.backends.db import SessionStore as DatabaseStore
+from django.utils import timezone
 from django.utils.crypto import constant_time_compare
 
 from accounts.models import User
 
 
-def logged_in_user(session_key: str) -> User | None:
-    """The active user that is logged in to this session, or None.
+@dataclass(frozen=True, slots=True)
+class Login:
+    """What a session says: the primary key of the user who logged in, and a digest of the password of that time."""
+
+    user_pk: Any
+    password_digest: str
+
+    def is_of(self, user: User) -> bool:
+        """Whether this is the user, and the password is still the same."""
+        digests = (user.get_session_auth_hash(), *user.get_session_auth_fallback_hash())
+        return user.pk == self.user_pk and any(constant_time_compare(self.password_digest, each) for each in digests)
+
+
+def logins(session_keys: Collection[str]) -> dict[str, Login]:
+    """The log-ins of those sessions that have one, by session key: one query when sessions are in the database.
 
     Not `get_user` itself: that flushes or re-keys the session, which needs a response to set
     the new cookie on; a stream or a socket has none, and the user would be logged out.
     """
-    session = import_module(settings.SESSION_ENGINE).SessionStore(session_key)
-    backend_path = session.get(BACKEND_SESSION_KEY)
-    if SESSION_KEY not in session or backend_path not in settings.AUTHENTICATION_BACKENDS:
-        return None
-    user = load_backend(backend_path).get_user(User._meta.pk.to_python(session[SESSION_KEY]))
-    if user is None or not _password_unchanged(user, session.get(HASH_SESSION_KEY)):
-        return None
-    return user if user.is_active else None
+    found = {key: _login(content) for key, content in _contents(session_keys).items()}
+    return {key: login for key, login in found.items() if login is not None}
 
 
-def _password_unchanged(user: Any, session_hash: str | None) -> bool:
-    if not session_hash:
-        return False
-    hashes = (user.get_session_auth_hash(), *user.get_session_auth_fallback_hash())
-    return any(constant_time_compare(session_hash, each) for each in hashes)
+def _contents(session_keys: Collection[str]) -> dict[str, Mapping[str, Any]]:
+    store = import_module(settings.SESSION_ENGINE).SessionStore
+    if not issubclass(store, DatabaseStore):
+        return {key: store(key).load() for key in session_keys}
+    kept = store.get_model_class().objects.filter(session_key__in=session_keys, expire_date__gt=timezone.now())
+    return {session.session_key: session.get_decoded() for session in kept}
+
+
+def _login(content: Mapping[str, Any]) -> Login | None:
+    if SESSION_KEY not in content or content.get(BACKEND_SESSION_KEY) not in settings.AUTHENTICATION_BACKENDS:
+        return None
+    return Login(User._meta.pk.to_python(content[SESSION_KEY]), content.get(HASH_SESSION_KEY) or "")
 
 
 def users_of(session: Any) -> list[str]:

@@ -1,6 +1,7 @@
 """Whether the one who opened a stream may still read it."""
 
 import asyncio
+import random
 import time
 from typing import Any
 
@@ -27,7 +28,8 @@ class Guard:
         self.scope = scope
         self.caller = caller
         self._pause = max(conf.AUTH_RECHECK_SECONDS - accounts_conf.CALLER_CACHE_SECONDS, conf.AUTH_RECHECK_SECONDS / 4)
-        self._due = time.time() + self._pause
+        # Those who came back together after a process died must not all be asked about together ever after.
+        self._due = time.time() + self._pause * random.random()  # noqa: S311 - nothing secret
         self._fresh = False
         self._asking: asyncio.Task[bool] | None = None
 

@@ -59,15 +59,6 @@ def test_a_refusal_is_told_to_all_waiters_and_not_kept():
     assert callers.join("a")[1]
 
 
-def test_a_look_up_that_could_not_begin_does_not_block_the_next():
-    callers = RecentCallers()
-    future, _ = callers.join("a")
-    callers.abandon("a", future, RuntimeError("shutting down"))
-    with pytest.raises(RuntimeError):
-        future.result(timeout=1)
-    assert callers.join("a")[1]
-
-
 def test_waiters_cannot_cancel_a_look_up():
     future, _ = RecentCallers().join("a")
     assert not future.cancel()

@@ -79,8 +79,16 @@ async def test_an_expired_one_is_refused_at_its_time(scope):
     assert ends <= time.time() <= ends + 0.1
 
 
+async def test_those_who_came_together_are_not_asked_about_together(scope):
+    caller = await authenticate(scope)
+    dues = [Guard(scope, caller).due - time.monotonic() for _ in range(200)]
+    assert min(dues) < 0.1
+    assert 0.2 < max(dues) <= 0.3, "AUTH_RECHECK_SECONDS less CALLER_CACHE_SECONDS"
+
+
 async def test_a_database_that_does_not_answer_holds_up_nothing_and_refuses_nobody(guard, postgres_proxy):
     await until(lambda: time.monotonic() >= guard.due)
+    recent_callers.clear()  # the first question may come while the caller is still remembered
     postgres_proxy.freeze()
     try:
         asked = time.monotonic()
