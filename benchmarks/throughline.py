@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 from benchmarks.processes import DATA, BenchmarkError, Process, python
 from benchmarks.stores import Stores
 from benchmarks.systems import System, run
-from realtime_project.serving.server import WEBSOCKETS
+from realtime_project.serving.server import LOOP, WEBSOCKETS
 
 SECRET = "a-benchmark-needs-no-secret-but-one-long-enough"
 
@@ -23,7 +23,7 @@ class Throughline(System):
     publisher = "benchmarks.peers.throughline.publish"
     path = "/api/events"
     idle_readers = 5000
-    options = ("--ws", WEBSOCKETS)
+    options = ("--loop", LOOP, "--ws", WEBSOCKETS)
     answers: ClassVar[bool] = True
     catch_up_header = "Last-Event-ID: 0"
     token = ""

@@ -15,6 +15,7 @@ from redis.exceptions import RedisError
 from redis.maint_notifications import MaintNotificationsConfig
 
 from events.broker.base import DoorbellListener
+from events.broker.gathering import Gathering
 from events.broker.redis_slots import Command
 from events.exceptions import BrokerUnavailable
 from events.streams import Stream
@@ -104,11 +105,15 @@ class RedisServer:
             maint_notifications_config=NO_NOTIFICATIONS,
         )
         self._redis = redis.asyncio.Redis(connection_pool=pool)
+        self._gathering = Gathering(self._send)
         self._blocking: redis.Redis | None = None
 
     async def ask(self, commands: Sequence[Command]) -> list[Any]:
         """The answers, in one round trip; the server's errors are among them. Raises redis-py's errors of the connection."""
-        async with self._redis.pipeline(transaction=False) as pipe:
+        return await self._gathering.ask(commands)
+
+    async def _send(self, commands: Sequence[Command]) -> list[Any]:
+        async with asyncio.timeout(COMMAND_SECONDS), self._redis.pipeline(transaction=False) as pipe:
             for _, words in commands:
                 pipe.execute_command(*words)
             return list(await pipe.execute(raise_on_error=False))
@@ -151,6 +156,7 @@ class RedisServer:
 
     async def close(self) -> None:
         """Lets go of connections."""
+        self._gathering.close()
         await self._redis.aclose(close_connection_pool=True)
         if self._blocking is not None:
             self._blocking.close()

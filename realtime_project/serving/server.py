@@ -35,6 +35,7 @@ BROKER_URLS = {"redis": "REDIS_URL", "nats": "NATS_URL"}
 PROJECT = Path(__file__).resolve().parent.parent.parent
 READY_SECONDS = 90.0
 WEB_STOP_SECONDS = 10.0
+LOOP = "realtime_project.serving.loop:Loop"
 WEBSOCKETS = "realtime_project.serving.protocol:WebSocketProtocol"
 STREAMS_END_SECONDS = 3  # they end by themselves within 2 s; uvicorn cancels what does not
 
@@ -174,7 +175,7 @@ class Server:
             "--lifespan",
             "on",
             "--loop",
-            "uvloop",
+            LOOP,
             "--http",
             "httptools",
         ]

@@ -1,10 +1,11 @@
 import asyncio
 import time
+from dataclasses import replace
 
 import pytest
 
 from accounts import services
-from accounts.authentication import authenticate
+from accounts.authentication import authenticate, still_valid
 from accounts.models import User
 from accounts.recent import recent_callers
 from accounts.threads import in_thread
@@ -109,3 +110,11 @@ async def test_the_answer_counts_when_it_comes(guard, alice, postgres_proxy):
     assert await guard.allows()
     postgres_proxy.restore()
     assert await first_refusal(guard, seconds=10) < patiently(10)
+
+
+@pytest.mark.parametrize("credential", ["jwt", "ticket"])
+async def test_a_database_that_is_away_refuses_nobody(scope, postgres_proxy, credential):
+    caller = replace(await authenticate(scope), credential=credential)
+    recent_callers.clear()
+    postgres_proxy.cut()
+    assert await still_valid(scope, caller)

@@ -32,7 +32,7 @@ from events.streams import Stream
 from realtime_project.serving.nats import EmbeddedNats
 from realtime_project.serving.postgres import EmbeddedPostgres
 from realtime_project.serving.process import Child
-from realtime_project.serving.server import WEBSOCKETS
+from realtime_project.serving.server import LOOP, WEBSOCKETS
 from realtime_project.serving.valkey import EmbeddedValkey
 from tests.patience import patiently
 
@@ -62,7 +62,7 @@ SETTINGS = {
 }
 MANAGE = str(PROJECT / "manage.py")
 APPLICATION = "realtime_project.asgi:application"
-UVICORN = ["--lifespan", "on", "--loop", "uvloop", "--http", "httptools", "--ws", WEBSOCKETS]
+UVICORN = ["--lifespan", "on", "--loop", LOOP, "--http", "httptools", "--ws", WEBSOCKETS]
 
 
 class Stack:
