@@ -101,14 +101,15 @@ class Feed:
                 batch = await self._wait(ring)
             if batch is not None:
                 self.sent_at = time.monotonic()
-                return batch
+                return self._handed_out(batch)
         return None
 
     async def look(self) -> Batch | None:
         """What follows the cursor and is there already; None: nothing, or no store can say (`wake` is called when one can)."""
         if self._ring is None:
             raise RuntimeError("Use the feed with `async with`.")
-        return None if self._over() else await self._look(self._ring)
+        batch = None if self._over() else await self._look(self._ring)
+        return None if batch is None else self._handed_out(batch)
 
     @property
     def caught_up(self) -> bool:
@@ -144,8 +145,10 @@ class Feed:
         batch = ring.batch(self.cursor) if ring.generation == self._generation else None
         if batch is None and self._must_read(ring):
             batch = await self._read(ring)
-        if batch is None:
-            return None
+        return batch
+
+    def _handed_out(self, batch: Batch) -> Batch:
+        """Moves on; not where it was found: a look may end between a sign of life and the reader's next question."""
         self._delivered.inc(len(batch.events))
         if batch.last is not None:
             self.cursor = batch.last

@@ -234,6 +234,27 @@ class TestKeepAlive:
             assert numbers(batch.events) == [1]
         await close_hub()
 
+    async def test_what_was_found_meanwhile_is_told_also_when_it_is_the_end(self, valkey_proxy, journal_db):
+        hub, stream = current_hub(), a_durable_stream()
+        events = [*notes(1, 3), end(4)]
+        await in_thread(begin, stream, events=events)
+        await in_broker(hub.broker, stream, events)
+        async with feed_of(hub, stream) as feed, asyncio.timeout(patiently(10)):
+            valkey_proxy.freeze()
+            feed.give_notice()
+            asked = asyncio.create_task(feed.next())
+            while not asked.done():
+                feed.give_notice()
+                await asyncio.sleep(0.01)
+            assert asked.result() is KEEPALIVE
+            valkey_proxy.restore()
+            # Nobody asks until the answer is there: a client takes its time to read the sign of life.
+            await asyncio.wait([feed._looking])
+            batch = await feed.next()
+            assert seqs(batch.events) == [1, 2, 3, 4]
+            assert await feed.next() is None
+        await close_hub()
+
     async def test_also_while_the_broker_is_away(self, valkey_proxy, settings):
         settings.SSE_KEEPALIVE_SECONDS = 0.1
         hub, stream = current_hub(), a_backlog()

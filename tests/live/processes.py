@@ -34,6 +34,7 @@ from realtime_project.serving.postgres import EmbeddedPostgres
 from realtime_project.serving.process import Child
 from realtime_project.serving.server import LOOP, WEBSOCKETS
 from realtime_project.serving.valkey import EmbeddedValkey
+from tests.live.leaks import leaks
 from tests.patience import patiently
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -185,15 +186,17 @@ class Stack:
         self.wait_ready()
 
     def stop(self) -> None:
-        """Ends everything and removes its data."""
+        """Ends everything and removes its data; raises AssertionError when there is a secret in a log."""
         for child in (*self.webs, *self.workers):
             child.kill()
         for store in (self.hot, self.postgres):
             if store.child is not None and store.child.pid is not None:
                 thaw(store.child)
                 store.stop()
+        leaked = leaks(self.folder, known=self.environment["SECRET_KEY"])
         shutil.rmtree(self.postgres.home, ignore_errors=True)
         shutil.rmtree(self.folder, ignore_errors=True)
+        assert not leaked, "\n".join(leaked)
 
     def mark_logs(self) -> None:
         """From here on, `logs` shows what is new."""
