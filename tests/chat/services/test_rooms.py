@@ -344,14 +344,14 @@ async def test_agents_answer_each_other_as_often_as_is_allowed(alice, agents, ru
     posted = await in_thread(say, alice, room)
     for answer in posted.answers:
         await answered(runner, answer)
-    replies = await in_thread(
-        lambda: list(Message.objects.filter(depth=2).select_related("question", "run").order_by("position"))
-    )
+    replies = await in_thread(lambda: list(Message.objects.filter(depth=2).select_related("question", "run")))
     one, two = posted.answers
-    assert [(each.question_id, each.application_id, each.run.requested_by_id) for each in replies] == [
+    # In the order in which the two ended, which nobody promises.
+    assert len(replies) == 2
+    assert {(each.question_id, each.application_id, each.run.requested_by_id) for each in replies} == {
         (one.pk, agents[1].pk, alice.pk),
         (two.pk, agents[0].pk, alice.pk),
-    ]
+    }
     for reply in replies:
         await answered(runner, reply)
     assert await in_thread(Message.objects.count) == 5
