@@ -41,6 +41,8 @@ async def ingested(sources: list[str]) -> None:
     while await asyncio.to_thread(unfinished.exists):  # noqa: ASYNC110 - another thread writes the rows
         await asyncio.sleep(0.05)
     await ingester.close()
+    async for failed in Source.objects.filter(pk__in=sources, status="failed"):
+        raise SystemExit(f"{failed.name} could not be taken in: {failed.error}")
 
 
 def asked(caller, strategy: str) -> float:
