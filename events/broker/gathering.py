@@ -54,7 +54,7 @@ class Gathering:
         except asyncio.CancelledError:
             _cancel(now)
             raise
-        except Exception as error:
+        except Exception as error:  # not swallowed: everyone who shared the round trip gets it
             for _, answered in now:
                 if not answered.done():
                     answered.set_exception(error)

@@ -20,8 +20,8 @@ ACCEPTS = 8
 Protocols = Callable[[], asyncio.BaseProtocol]
 
 
-class Listeners(asyncio.AbstractServer):
-    """Several listeners of one socket as one server."""
+class Listeners:
+    """Several listeners of one socket as one server: what uvicorn needs of one."""
 
     def __init__(self, servers: list[asyncio.Server]) -> None:
         self._servers = servers
@@ -31,22 +31,9 @@ class Listeners(asyncio.AbstractServer):
         """What is listened on."""
         return tuple(self._servers[0].sockets)
 
-    def get_loop(self) -> asyncio.AbstractEventLoop:
-        """The loop that accepts."""
-        return self._servers[0].get_loop()
-
     def is_serving(self) -> bool:
         """Whether connections are accepted."""
         return self._servers[0].is_serving()
-
-    async def start_serving(self) -> None:
-        """Accepts, where that was not begun at once."""
-        for server in self._servers:
-            await server.start_serving()
-
-    async def serve_forever(self) -> None:
-        """Until it is cancelled."""
-        await asyncio.gather(*(server.serve_forever() for server in self._servers))
 
     def close(self) -> None:
         """Accepts nobody any more."""

@@ -241,11 +241,8 @@ class TestKeepAlive:
         await in_broker(hub.broker, stream, events)
         async with feed_of(hub, stream) as feed, asyncio.timeout(patiently(10)):
             valkey_proxy.freeze()
-            feed.give_notice()
             asked = asyncio.create_task(feed.next())
-            while not asked.done():
-                feed.give_notice()
-                await asyncio.sleep(0.01)
+            await until(lambda: feed.give_notice() or asked.done())
             assert asked.result() is KEEPALIVE
             valkey_proxy.restore()
             # Nobody asks until the answer is there: a client takes its time to read the sign of life.
